@@ -1,0 +1,190 @@
+//! What can go wrong, as one type.
+//!
+//! Owns the public error. Holds no type of another crate: causes are behind
+//! [`std::error::Error::source`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::event::{ContentType, Expected};
+use crate::types::{NameFault, NameKind, Position, Revision, Timestamp};
+
+/// The result of what can fail in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The cause of an error that another crate has found.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong, and where.
+///
+/// Each variant says what state it leaves. Unless it says otherwise the store is as it was before
+/// the call, and can be used on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation on a file.
+    ///
+    /// From an append, a failed write (a full disk, say) leaves the store as it was, and the
+    /// append may be tried again. After a failed sync the outcome is unknown until the store is
+    /// reopened: until then every append fails with [`Error::Poisoned`], and reads go on.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Bytes on disk are not what the store wrote there.
+    ///
+    /// The files stay as they are.
+    #[error("segment {segment} is corrupt at byte {offset}: expected {expected}")]
+    Corrupt {
+        /// The first position of the segment, which names its file.
+        segment: Position,
+        /// Byte offset in that file.
+        offset: u64,
+        /// What should stand there.
+        expected: &'static str,
+    },
+
+    /// A file of the store other than a segment is not what the store wrote there.
+    #[error("{} is corrupt: expected {expected}", path.display())]
+    CorruptFile {
+        /// The file.
+        path: PathBuf,
+        /// What should stand there.
+        expected: &'static str,
+    },
+
+    /// There is no store at this path, and none was to be created, or something else is there.
+    #[error("{} is not an annals store", path.display())]
+    NotAStore {
+        /// The path that was to be opened.
+        path: PathBuf,
+    },
+
+    /// The store was written in a format that this release does not know.
+    #[error("{} has format version {found}, this release reads up to {supported}", path.display())]
+    NewerFormat {
+        /// The file that says so.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The newest version that this release reads.
+        supported: u32,
+    },
+
+    /// Another process, or another [`Store`](crate::Store) in this one, has the store open.
+    #[error("{} is in use by another writer", path.display())]
+    Locked {
+        /// The store.
+        path: PathBuf,
+    },
+
+    /// A stream does not hold what an append expected of it. Nothing was appended.
+    #[error("stream {stream:?} holds {actual} events, expected {expected}")]
+    Conflict {
+        /// The stream.
+        stream: String,
+        /// What the append expected.
+        expected: Expected,
+        /// The end of the stream, which is the number of its events.
+        actual: Revision,
+    },
+
+    /// A name is empty, too long, or has control characters.
+    #[error("{kind} {fault}")]
+    InvalidName {
+        /// What it is the name of.
+        kind: NameKind,
+        /// What is wrong with it.
+        fault: NameFault,
+    },
+
+    /// A part of an event, or a whole batch, is larger than it may be.
+    #[error("{what} has {len} bytes, at most {max} are allowed")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its length in bytes; for a batch, with the framing of its records.
+        len: u64,
+        /// The most bytes it may have.
+        max: u64,
+    },
+
+    /// A batch has no events.
+    #[error("the batch has no events")]
+    EmptyBatch,
+
+    /// A recorded time that was given is not after that of the last event.
+    #[error("recorded time {given} is not after {last}, that of the last event")]
+    TimeWentBack {
+        /// The time that was given.
+        given: Timestamp,
+        /// The recorded time of the last event.
+        last: Timestamp,
+    },
+
+    /// An option has a value that cannot be used.
+    #[error("option {option} {reason}")]
+    InvalidOption {
+        /// The name of the option.
+        option: &'static str,
+        /// What is wrong with its value.
+        reason: &'static str,
+    },
+
+    /// A text is no time in RFC 3339, or a time before 1677 or after 2262.
+    #[error("{text:?} is not a time in RFC 3339 between 1677 and 2262")]
+    InvalidTime {
+        /// The text.
+        text: String,
+    },
+
+    /// A text is not an event id, which is written as a UUID is.
+    #[error("{text:?} is not an event id")]
+    InvalidId {
+        /// The text.
+        text: String,
+    },
+
+    /// A value could not be made into a payload.
+    #[error("cannot encode a payload as {content_type}")]
+    Encode {
+        /// The encoding.
+        content_type: ContentType,
+        /// What the encoder said.
+        source: Cause,
+    },
+
+    /// A payload could not be made into a value of the type that was asked for.
+    #[error("cannot decode the {content_type} payload of the event at position {position}")]
+    Decode {
+        /// The event.
+        position: Position,
+        /// The encoding that the event was appended with.
+        content_type: ContentType,
+        /// What the decoder said.
+        source: Cause,
+    },
+
+    /// A sync has failed earlier, so nothing more can be promised. Reads go on.
+    ///
+    /// Reopening the store finds out what reached the medium.
+    #[error("the store takes no more appends until it is reopened: an earlier sync failed")]
+    Poisoned,
+
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Makes a function that says of an I/O error what was tried on which file.
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, path: path.to_owned(), source }
+    }
+}

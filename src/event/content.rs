@@ -1,0 +1,136 @@
+//! What the bytes of a payload are.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Cause;
+
+/// The encoding of a payload. Kept with each event as one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ContentType {
+    /// Bytes that only the application understands.
+    Bytes,
+    /// JSON in UTF-8.
+    Json,
+    /// Text in UTF-8.
+    Text,
+    /// bincode 1, with integers of fixed width, little-endian.
+    Bincode,
+    /// CBOR.
+    Cbor,
+    /// `MessagePack`.
+    MessagePack,
+    /// Protocol Buffers.
+    Protobuf,
+    /// Avro.
+    Avro,
+    /// Another encoding. Numbers from 128 up are the application's; lower ones are kept for
+    /// encodings that a later release may name.
+    Other(u8),
+}
+
+/// The number of each named encoding, as `docs/format.md`, section 4, has it.
+const CODES: [(ContentType, u8, &str); 8] = [
+    (ContentType::Bytes, 0, "application/octet-stream"),
+    (ContentType::Json, 1, "application/json"),
+    (ContentType::Text, 2, "text/plain; charset=utf-8"),
+    (ContentType::Bincode, 3, "application/x-bincode"),
+    (ContentType::Cbor, 4, "application/cbor"),
+    (ContentType::MessagePack, 5, "application/vnd.msgpack"),
+    (ContentType::Protobuf, 6, "application/protobuf"),
+    (ContentType::Avro, 7, "application/avro"),
+];
+
+impl ContentType {
+    /// The number that stands for this encoding on disk.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Other(code) => code,
+            named => CODES.iter().find(|(of, _, _)| *of == named).map_or(0, |(_, code, _)| *code),
+        }
+    }
+
+    /// The encoding with this number.
+    #[must_use]
+    pub fn from_code(code: u8) -> Self {
+        CODES.iter().find(|(_, of, _)| *of == code).map_or(Self::Other(code), |(named, _, _)| *named)
+    }
+
+    /// Makes `value` into a payload of this encoding.
+    pub(crate) fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, Cause> {
+        match self {
+            #[cfg(feature = "json")]
+            Self::Json => serde_json::to_vec(value).map_err(Into::into),
+            Self::Bincode => bincode::serialize(value).map_err(Into::into),
+            _ => Err(self.unsupported()),
+        }
+    }
+
+    /// Makes a payload of this encoding into a value. Bytes left over are an error.
+    pub(crate) fn decode<T: DeserializeOwned>(self, payload: &[u8]) -> Result<T, Cause> {
+        match self {
+            #[cfg(feature = "json")]
+            Self::Json => serde_json::from_slice(payload).map_err(Into::into),
+            Self::Bincode => decode_bincode(payload),
+            _ => Err(self.unsupported()),
+        }
+    }
+
+    fn unsupported(self) -> Cause {
+        let hint = if self == Self::Json { " without the feature `json`" } else { "" };
+        format!("annals does not convert {self}{hint}: use the payload's bytes").into()
+    }
+}
+
+/// Reads what [`bincode::serialize`] wrote, and refuses bytes left over, which
+/// [`bincode::deserialize`] does not.
+fn decode_bincode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Cause> {
+    use bincode::Options;
+    let limit = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_limit(limit)
+        .reject_trailing_bytes()
+        .deserialize(payload)
+        .map_err(Into::into)
+}
+
+impl fmt::Display for ContentType {
+    /// Writes the media type, such as `application/json`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match CODES.iter().find(|(of, _, _)| of == self) {
+            Some((_, _, media_type)) => f.write_str(media_type),
+            None => write!(f, "application/x-annals-{}", self.code()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_for_one_encoding() {
+        for code in 0..=u8::MAX {
+            assert_eq!(ContentType::from_code(code).code(), code);
+        }
+    }
+
+    #[test]
+    fn bytes_left_over_are_no_bincode_value() {
+        let payload = ContentType::Bincode.encode(&7_u32).unwrap();
+        assert_eq!(ContentType::Bincode.decode::<u32>(&payload).unwrap(), 7);
+        assert!(ContentType::Bincode.decode::<u16>(&payload).is_err());
+        assert!(ContentType::Bincode.decode::<u64>(&payload).is_err());
+    }
+
+    #[test]
+    fn a_length_that_lies_allocates_nothing() {
+        let huge = ContentType::Bincode.encode(&u64::MAX).unwrap();
+        assert!(ContentType::Bincode.decode::<String>(&huge).is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! An event as a consumer gets it: a view into the block of bytes it was read in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::event::ContentType;
+use crate::types::{EventId, Position, Revision, Timestamp};
+
+/// Bytes read from a segment at once, shared by the events in them.
+pub(crate) type Block = Arc<Vec<u8>>;
+
+/// A fact that was appended, as it was appended, with its place and its recorded time.
+///
+/// Cloning one copies no payload. An event keeps alive the block of bytes that it was read in
+/// (some hundred KiB when many are read in order), so copy out what is to be kept for long.
+#[derive(Clone)]
+pub struct Event {
+    parts: EventParts,
+    block: Block,
+}
+
+/// The fixed fields of an event, and the byte offset in its block at which each part ends and
+/// the next begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventParts {
+    pub(crate) position: Position,
+    pub(crate) revision: Revision,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) id: EventId,
+    pub(crate) content_type: ContentType,
+    pub(crate) ends_batch: bool,
+    pub(crate) stream_start: u32,
+    pub(crate) stream_end: u32,
+    pub(crate) type_end: u32,
+    pub(crate) key_end: u32,
+    pub(crate) tags_end: u32,
+    pub(crate) metadata_end: u32,
+    pub(crate) payload_end: u32,
+}
+
+impl Event {
+    /// An event whose parts lie in `block`. Names among them must have been found to be UTF-8.
+    pub(crate) fn new(parts: EventParts, block: Block) -> Self {
+        Self { parts, block }
+    }
+
+    /// The stream it was appended to.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        self.name(self.parts.stream_start, self.parts.stream_end)
+    }
+
+    /// Its place among all events.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.parts.position
+    }
+
+    /// Its place in its stream.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.parts.revision
+    }
+
+    /// When the store recorded it. Later batches have later times; the events of one batch
+    /// have the same.
+    #[must_use]
+    pub fn recorded_at(&self) -> Timestamp {
+        self.parts.recorded_at
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        self.parts.id
+    }
+
+    /// Its type, such as `item-added`.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        self.name(self.parts.stream_end, self.parts.type_end)
+    }
+
+    /// The encoding of its payload.
+    #[must_use]
+    pub fn content_type(&self) -> ContentType {
+        self.parts.content_type
+    }
+
+    /// The bytes of its payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.bytes(self.parts.metadata_end, self.parts.payload_end)
+    }
+
+    /// What its producer kept with it; empty if nothing.
+    #[must_use]
+    pub fn metadata(&self) -> &[u8] {
+        self.bytes(self.parts.tags_end, self.parts.metadata_end)
+    }
+
+    /// The key that its producer gave it to tell repeated requests by.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&[u8]> {
+        Some(self.bytes(self.parts.type_end, self.parts.key_end)).filter(|key| !key.is_empty())
+    }
+
+    /// Its tags, in the order they were given.
+    #[must_use]
+    pub fn tags(&self) -> Tags<'_> {
+        Tags(self.bytes(self.parts.key_end, self.parts.tags_end))
+    }
+
+    /// Whether it is the last event of its batch.
+    #[must_use]
+    pub fn ends_batch(&self) -> bool {
+        self.parts.ends_batch
+    }
+
+    /// Makes its payload into a value, by its content type: JSON (feature `json`) or bincode.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] if the payload is no such value, or of an encoding that annals does
+    /// not know how to read.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        let (position, content_type) = (self.position(), self.content_type());
+        content_type
+            .decode(self.payload())
+            .map_err(|source| Error::Decode { position, content_type, source })
+    }
+
+    fn bytes(&self, start: u32, end: u32) -> &[u8] {
+        let wide = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
+        self.block.get(wide(start)..wide(end)).unwrap_or_default()
+    }
+
+    /// The text between two offsets, which was found to be UTF-8 when the event was made.
+    fn name(&self, start: u32, end: u32) -> &str {
+        std::str::from_utf8(self.bytes(start, end)).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("position", &self.position().get())
+            .field("stream", &self.stream())
+            .field("revision", &self.revision().get())
+            .field("event_type", &self.event_type())
+            .field("recorded_at", &self.recorded_at())
+            .field("id", &self.id())
+            .field("content_type", &self.content_type())
+            .field("payload_len", &self.payload().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tags of an event, one after the other. From [`Event::tags`].
+#[derive(Clone, Debug)]
+pub struct Tags<'a>(&'a [u8]);
+
+impl<'a> Iterator for Tags<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (len, rest) = self.0.split_first()?;
+        let (tag, rest) = rest.split_at_checked(usize::from(*len))?;
+        self.0 = rest;
+        std::str::from_utf8(tag).ok()
+    }
+}

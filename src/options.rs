@@ -1,0 +1,199 @@
+//! How a store is opened.
+//!
+//! Owns the defaults and the ranges of every option.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+
+/// The least and most bytes that [`Options::segment_len_max`] takes.
+const SEGMENT_LEN_RANGE: std::ops::RangeInclusive<u64> = 4 << 10..=1 << 40;
+/// The most bytes that [`Options::payload_len_max`] takes: lengths of records are 32 bits wide.
+const PAYLOAD_LEN_MAX: u32 = 1 << 30;
+
+/// When an append returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// When the events are on the medium: no crash takes them back.
+    #[default]
+    Sync,
+    /// When the events are visible and with the operating system. The end of the process takes
+    /// nothing back; a crash of the system or a loss of power may take back whole batches from
+    /// the end, down to the last [`Store::sync`](crate::Store::sync) or append with [`Durability::Sync`].
+    Buffered,
+}
+
+/// What is called while an index is built: with events indexed so far, and events to index.
+#[derive(Clone)]
+pub(crate) struct Progress(Arc<dyn Fn(u64, u64) + Send + Sync>);
+
+impl Progress {
+    pub(crate) fn report(&self, done: u64, total: u64) {
+        (self.0)(done, total);
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
+/// How a store is opened. Every option has a default that loses nothing.
+///
+/// ```no_run
+/// use annals::{Durability, Options};
+///
+/// let store = Options::new()
+///     .durability(Durability::Buffered)
+///     .segment_len_max(16 << 20)
+///     .open("quakes.annals")?;
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) create: bool,
+    pub(crate) durability: Durability,
+    pub(crate) segment_len_max: u64,
+    pub(crate) payload_len_max: u32,
+    pub(crate) checkpoint_event_count: u64,
+    pub(crate) index_cache_len: u64,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) progress: Option<Progress>,
+}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            create: true,
+            durability: Durability::Sync,
+            segment_len_max: 128 << 20,
+            payload_len_max: 16 << 20,
+            checkpoint_event_count: 128 << 10,
+            index_cache_len: 16 << 20,
+            clock: Arc::new(SystemClock),
+            progress: None,
+        }
+    }
+
+    /// Whether a store is created where there is none. Default: yes. Without it, a path that
+    /// does not exist or is an empty directory is [`Error::NotAStore`].
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// When appends return, if they do not say so themselves. Default: [`Durability::Sync`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The most bytes of a segment file, from 4 KiB to 1 TiB. Default: 128 MiB.
+    ///
+    /// A batch must fit into one segment. Small segments mean more files and more pauses to
+    /// begin the next; large ones mean more to scan after a crash. May differ from one opening
+    /// to the next.
+    #[must_use]
+    pub fn segment_len_max(mut self, bytes: u64) -> Self {
+        self.segment_len_max = bytes;
+        self
+    }
+
+    /// The most bytes of a payload, and of the metadata of an event, up to 1 GiB.
+    /// Default: 16 MiB.
+    ///
+    /// Limits appends only: what is in the store can always be read.
+    #[must_use]
+    pub fn payload_len_max(mut self, bytes: u32) -> Self {
+        self.payload_len_max = bytes;
+        self
+    }
+
+    /// After how many events the index takes over from memory what it needs to find them, at
+    /// least 1. Default: 131,072.
+    ///
+    /// More events mean more memory (about 50 bytes each, and the name of each of their streams)
+    /// and more to read again when a store is opened that was not closed.
+    #[must_use]
+    pub fn checkpoint_event_count(mut self, events: u64) -> Self {
+        self.checkpoint_event_count = events;
+        self
+    }
+
+    /// How many bytes the index may use as a cache. Default: 16 MiB.
+    ///
+    /// sled, which holds the index, takes this as a hint: it may use several times as much.
+    #[must_use]
+    pub fn index_cache_len(mut self, bytes: u64) -> Self {
+        self.index_cache_len = bytes;
+        self
+    }
+
+    /// The clock that recorded times come from. Default: [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Calls `progress` with the number of events indexed so far and the number to index, while
+    /// a missing or broken index is rebuilt or one that lags behind catches up on opening.
+    /// Default: none.
+    #[must_use]
+    pub fn on_index_progress(
+        mut self,
+        progress: impl Fn(u64, u64) + Send + Sync + 'static,
+    ) -> Self {
+        self.progress = Some(Progress(Arc::new(progress)));
+        self
+    }
+
+    /// Checks that every option is in its range.
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |option, reason| Err(Error::InvalidOption { option, reason });
+        if !SEGMENT_LEN_RANGE.contains(&self.segment_len_max) {
+            return refuse("segment_len_max", "must be from 4 KiB to 1 TiB");
+        }
+        if self.payload_len_max > PAYLOAD_LEN_MAX {
+            return refuse("payload_len_max", "must be at most 1 GiB");
+        }
+        if self.checkpoint_event_count == 0 {
+            return refuse("checkpoint_event_count", "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_range_are_refused_by_name() {
+        for (options, name) in [
+            (Options::new().segment_len_max(100), "segment_len_max"),
+            (Options::new().segment_len_max(u64::MAX), "segment_len_max"),
+            (Options::new().payload_len_max(u32::MAX), "payload_len_max"),
+            (Options::new().checkpoint_event_count(0), "checkpoint_event_count"),
+        ] {
+            match options.check() {
+                Err(Error::InvalidOption { option, .. }) => assert_eq!(option, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The small values that everything else speaks in: places, times, names.
+//!
+//! Owns their ranges and how they are written as text. Knows nothing of bytes on disk.
+
+mod entry;
+mod id;
+mod name;
+mod position;
+mod timestamp;
+
+pub(crate) use entry::{Entry, LogEnd};
+pub use id::{EventId, StoreId};
+pub use name::{NAME_LEN_MAX, NameFault, NameKind};
+pub(crate) use name::check_name;
+pub(crate) use position::Address;
+pub use position::{Position, Revision};
+pub use timestamp::Timestamp;

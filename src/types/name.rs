@@ -1,0 +1,99 @@
+//! Names: of streams, of event types, of tags.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// The most bytes that a name may have, in UTF-8.
+pub const NAME_LEN_MAX: usize = 255;
+
+/// What a name is the name of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameKind {
+    /// A stream.
+    Stream,
+    /// The type of an event.
+    EventType,
+    /// A tag of an event.
+    Tag,
+}
+
+impl fmt::Display for NameKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stream => "stream name",
+            Self::EventType => "event type",
+            Self::Tag => "tag",
+        })
+    }
+}
+
+/// Why a name cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameFault {
+    /// It has no bytes.
+    Empty,
+    /// It has `len` bytes, which is more than [`NAME_LEN_MAX`].
+    TooLong {
+        /// Bytes of the name.
+        len: usize,
+    },
+    /// It holds a control character, such as a line feed, from byte `offset` on.
+    ControlCharacter {
+        /// Byte offset in the name.
+        offset: usize,
+    },
+}
+
+impl fmt::Display for NameFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("is empty"),
+            Self::TooLong { len } => write!(f, "has {len} bytes, more than {NAME_LEN_MAX}"),
+            Self::ControlCharacter { offset } => {
+                write!(f, "has a control character at byte {offset}")
+            }
+        }
+    }
+}
+
+/// Finds what is wrong with `name`, if anything is.
+fn fault_of(name: &str) -> Option<NameFault> {
+    if name.is_empty() {
+        return Some(NameFault::Empty);
+    }
+    if name.len() > NAME_LEN_MAX {
+        return Some(NameFault::TooLong { len: name.len() });
+    }
+    name.char_indices()
+        .find(|(_, c)| c.is_control())
+        .map(|(offset, _)| NameFault::ControlCharacter { offset })
+}
+
+/// Checks that `name` is 1 to 255 bytes without control characters.
+pub(crate) fn check_name(kind: NameKind, name: &str) -> Result<()> {
+    fault_of(name).map_or(Ok(()), |fault| Err(Error::InvalidName { kind, fault }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_script_are_names() {
+        for name in ["a", "cart-42", "购物车-42", "naïve café", "🛒", "../x", &"x".repeat(255)] {
+            assert_eq!(fault_of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn empty_long_and_controlling_names_are_refused() {
+        assert_eq!(fault_of(""), Some(NameFault::Empty));
+        assert_eq!(fault_of(&"x".repeat(256)), Some(NameFault::TooLong { len: 256 }));
+        assert_eq!(fault_of("a\nb"), Some(NameFault::ControlCharacter { offset: 1 }));
+        assert_eq!(fault_of("\0"), Some(NameFault::ControlCharacter { offset: 0 }));
+        assert_eq!(fault_of("é\u{85}"), Some(NameFault::ControlCharacter { offset: 2 }));
+    }
+}
