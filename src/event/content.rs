@@ -57,7 +57,10 @@ impl ContentType {
     /// The encoding with this number.
     #[must_use]
     pub fn from_code(code: u8) -> Self {
-        CODES.iter().find(|(_, of, _)| *of == code).map_or(Self::Other(code), |(named, _, _)| *named)
+        CODES
+            .iter()
+            .find(|(_, of, _)| *of == code)
+            .map_or(Self::Other(code), |(named, _, _)| *named)
     }
 
     /// Makes `value` into a payload of this encoding.

@@ -8,9 +8,9 @@ mod stored;
 
 mod batch;
 
-pub use batch::{Batch, Expected, Receipt};
 pub(crate) use batch::BatchPart;
+pub use batch::{Batch, Expected, Receipt};
 pub use content::ContentType;
 pub use new_event::NewEvent;
-pub use stored::{Event, Tags};
 pub(crate) use stored::{Block, EventParts};
+pub use stored::{Event, Tags};

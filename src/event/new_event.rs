@@ -91,9 +91,8 @@ impl NewEvent {
         content_type: ContentType,
         value: &T,
     ) -> Result<Self> {
-        let payload = content_type
-            .encode(value)
-            .map_err(|source| Error::Encode { content_type, source })?;
+        let payload =
+            content_type.encode(value).map_err(|source| Error::Encode { content_type, source })?;
         Ok(Self::new(event_type, content_type, payload))
     }
 

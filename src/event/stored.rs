@@ -22,8 +22,9 @@ pub struct Event {
     block: Block,
 }
 
-/// The fixed fields of an event, and the byte offset in its block at which each part ends and
-/// the next begins.
+/// The fixed fields of an event, and the byte offsets in its block between which its parts lie.
+///
+/// A part that has no start here begins where the one before it ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventParts {
     pub(crate) position: Position,
@@ -35,7 +36,9 @@ pub(crate) struct EventParts {
     pub(crate) stream_start: u32,
     pub(crate) stream_end: u32,
     pub(crate) type_end: u32,
+    pub(crate) key_start: u32,
     pub(crate) key_end: u32,
+    pub(crate) tags_start: u32,
     pub(crate) tags_end: u32,
     pub(crate) metadata_end: u32,
     pub(crate) payload_end: u32,
@@ -105,13 +108,13 @@ impl Event {
     /// The key that its producer gave it to tell repeated requests by.
     #[must_use]
     pub fn idempotency_key(&self) -> Option<&[u8]> {
-        Some(self.bytes(self.parts.type_end, self.parts.key_end)).filter(|key| !key.is_empty())
+        Some(self.bytes(self.parts.key_start, self.parts.key_end)).filter(|key| !key.is_empty())
     }
 
     /// Its tags, in the order they were given.
     #[must_use]
     pub fn tags(&self) -> Tags<'_> {
-        Tags(self.bytes(self.parts.key_end, self.parts.tags_end))
+        Tags(self.bytes(self.parts.tags_start, self.parts.tags_end))
     }
 
     /// Whether it is the last event of its batch.
@@ -128,9 +131,11 @@ impl Event {
     /// not know how to read.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         let (position, content_type) = (self.position(), self.content_type());
-        content_type
-            .decode(self.payload())
-            .map_err(|source| Error::Decode { position, content_type, source })
+        content_type.decode(self.payload()).map_err(|source| Error::Decode {
+            position,
+            content_type,
+            source,
+        })
     }
 
     fn bytes(&self, start: u32, end: u32) -> &[u8] {

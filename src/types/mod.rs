@@ -10,8 +10,8 @@ mod timestamp;
 
 pub(crate) use entry::{Entry, LogEnd};
 pub use id::{EventId, StoreId};
-pub use name::{NAME_LEN_MAX, NameFault, NameKind};
 pub(crate) use name::check_name;
+pub use name::{NAME_LEN_MAX, NameFault, NameKind};
 pub(crate) use position::Address;
 pub use position::{Position, Revision};
 pub use timestamp::Timestamp;

@@ -1,0 +1,219 @@
+//! What cursors read from: the log, and the index that knows where to look in it.
+//!
+//! Where the index has no answer, or a wrong one, the log is scanned: slower, and right.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::index::{Index, IndexFault, Seek};
+use crate::log::Segments;
+use crate::segment::{Scanner, Window};
+use crate::types::{Address, LogEnd, Position, Revision, Timestamp};
+
+/// Bytes that are read for one event.
+const POINT_LEN: usize = 4 << 10;
+/// The most events that are held to be given out backwards.
+const BACKWARDS_COUNT_MAX: usize = 1_024;
+
+/// What cursors of a store share.
+#[derive(Debug)]
+pub(crate) struct Source {
+    segments: Arc<Segments>,
+    index: Arc<Index>,
+    closed: AtomicBool,
+}
+
+impl Source {
+    pub(crate) fn new(segments: Arc<Segments>, index: Arc<Index>) -> Self {
+        Self { segments, index, closed: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    pub(crate) fn segments(&self) -> &Arc<Segments> {
+        &self.segments
+    }
+
+    /// Ends reading: cursors fail with [`Error::Closed`] from now on.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// The visible end, unless the store is closed.
+    pub(crate) fn visible(&self) -> Result<LogEnd> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Ok(self.segments.visible())
+    }
+
+    /// Begins to read at `position`, which must be visible.
+    pub(crate) fn locate(&self, position: Position) -> Result<Scanner> {
+        let base = self.segments.holding(position);
+        let mark = self.index.mark_before(Seek::Position(position)).ok().flatten();
+        if let Some(mark) = mark.filter(|mark| mark.address.segment == base) {
+            let scanner = self.segments.scan_at(mark.address, mark.position)?;
+            match self.advance(scanner, position) {
+                Err(Error::Corrupt { .. }) => {}
+                other => return other,
+            }
+            // Either the mark is wrong or the log is: without it, the error tells.
+            let scanner = self.advance(self.segments.scan(base)?, position)?;
+            self.index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
+            return Ok(scanner);
+        }
+        self.advance(self.segments.scan(base)?, position)
+    }
+
+    /// Reads on until `position` is next.
+    fn advance(&self, mut scanner: Scanner, position: Position) -> Result<Scanner> {
+        let file = self.segments.file(scanner.segment())?;
+        let limit = self.segments.limit(&file)?;
+        while scanner.position() < position {
+            scanner.read(limit)?;
+        }
+        Ok(scanner)
+    }
+
+    /// The position of the first visible event recorded at `time` or later; the visible end if
+    /// there is none.
+    pub(crate) fn position_at(&self, time: Timestamp) -> Result<Position> {
+        let visible = self.visible()?;
+        let mut scanner = match self.index.mark_before(Seek::Time(time)) {
+            Ok(Some(mark)) if mark.position < visible.position => {
+                self.segments.scan_at(mark.address, mark.position)?
+            }
+            _ => self.segments.scan(self.segment_before(time)?)?,
+        };
+        while scanner.position() < visible.position {
+            scanner = self.segments.cross(scanner)?;
+            let file = self.segments.file(scanner.segment())?;
+            let limit = self.segments.limit(&file)?;
+            let stop = self.stop(&scanner, visible.position);
+            while scanner.position() < stop {
+                let (record, _) = scanner.read(limit)?;
+                if record.parts.recorded_at >= time {
+                    return Ok(record.parts.position);
+                }
+            }
+        }
+        Ok(visible.position)
+    }
+
+    /// Where a reader of a segment must look up again what follows: the end of the segment, or
+    /// of what is visible.
+    pub(crate) fn stop(&self, scanner: &Scanner, visible: Position) -> Position {
+        self.segments.after(scanner.segment()).map_or(visible, |next| next.min(visible))
+    }
+
+    /// The last segment that begins with events recorded before `time`, or the first segment.
+    fn segment_before(&self, time: Timestamp) -> Result<Position> {
+        let bases = self.segments.bases();
+        let (mut low, mut high) = (0, bases.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let Some(base) = bases.get(middle) else { break };
+            let header = self.segments.file(*base)?.header(self.segments.store())?;
+            if header.recorded_before < time {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default())
+    }
+
+    /// The last events before `end`, ascending: at least one if there is one, all of one
+    /// segment.
+    pub(crate) fn events_before(&self, end: Position) -> Result<VecDeque<Event>> {
+        let mut events = VecDeque::new();
+        let Some(last) = end.previous() else { return Ok(events) };
+        let base = self.segments.holding(last);
+        let mark = self.index.mark_before(Seek::Position(last)).ok().flatten();
+        let mut scanner = match mark.filter(|mark| mark.address.segment == base) {
+            Some(mark) => self.locate(mark.position)?,
+            None => self.segments.scan(base)?,
+        };
+        let file = self.segments.file(base)?;
+        let limit = self.segments.limit(&file)?;
+        while scanner.position() < end {
+            let (record, _) = scanner.read(limit)?;
+            events.push_back(scanner.event(&record));
+            if events.len() > BACKWARDS_COUNT_MAX {
+                events.pop_front();
+            }
+        }
+        Ok(events)
+    }
+
+    /// The end of a stream, of what is visible.
+    pub(crate) fn stream_end(&self, stream: &str) -> Result<Revision> {
+        if let Ok(end) = self.index.stream_end(stream) {
+            return Ok(end);
+        }
+        let mut end = self.segments.visible().position;
+        loop {
+            let events = self.events_before(end)?;
+            let last = events.iter().rev().find(|event| event.stream() == stream);
+            if let Some(event) = last {
+                return Ok(event.revision().next());
+            }
+            match events.front() {
+                Some(event) => end = event.position(),
+                None => return Ok(Revision::START),
+            }
+        }
+    }
+
+    /// Reads the event of a revision at an address that the index gave; `None` if something else
+    /// stands there, so that the index is wrong.
+    pub(crate) fn event_at(
+        &self,
+        window: &mut Option<Window>,
+        address: Address,
+        stream: &str,
+        revision: Revision,
+    ) -> Result<Option<Event>> {
+        let file = match self.segments.file(address.segment) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            other => other?,
+        };
+        let limit = self.segments.limit(&file)?;
+        let mut of_file = window
+            .take()
+            .filter(|window| window.file().base() == address.segment)
+            .unwrap_or_else(|| Window::new(file, POINT_LEN));
+        let event = match of_file.record_at(address.offset, limit) {
+            Ok(record) => Some(of_file.event(&record)),
+            Err(error @ Error::Corrupt { .. }) if self.is_record_there(address)? => {
+                return Err(error);
+            }
+            Err(Error::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        *window = Some(of_file);
+        Ok(event.filter(|event| event.stream() == stream && event.revision() == revision))
+    }
+
+    /// Whether a scan of the segment comes to `address`, so that a record should begin there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the segment is damaged before that.
+    fn is_record_there(&self, address: Address) -> Result<bool> {
+        let mut scanner = self.segments.scan(address.segment)?;
+        let file = self.segments.file(address.segment)?;
+        let limit = self.segments.limit(&file)?;
+        while scanner.offset() < address.offset {
+            scanner.read(limit)?;
+        }
+        Ok(scanner.offset() == address.offset && address.offset < limit)
+    }
+}

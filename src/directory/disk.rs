@@ -1,0 +1,238 @@
+//! The directory on a real file system.
+//!
+//! Owns all file I/O of the crate but sled's own. Files are created for their owner alone.
+#![expect(clippy::disallowed_types, reason = "this is the file that does file I/O")]
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::directory::{Directory, Lock, RandomFile};
+
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// A directory on a real file system.
+#[derive(Debug)]
+pub(crate) struct DiskDirectory {
+    path: PathBuf,
+}
+
+impl DiskDirectory {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Creates the directory and its missing parents, and makes their entries durable.
+    pub(crate) fn create(&self) -> io::Result<()> {
+        create_all(&self.path)
+    }
+
+    fn open(&self, name: &str, options: &OpenOptions) -> io::Result<Arc<dyn RandomFile>> {
+        Ok(Arc::new(options.open(self.path_of(name))?))
+    }
+
+    /// Makes the entry of `name` in its folder durable.
+    fn sync_entry(&self, name: &str) -> io::Result<()> {
+        sync_folder(parent(&self.path_of(name)))
+    }
+}
+
+/// The directory that a path stands in.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Creates `path` and its missing parents, each entry synced. One that exists already may be
+/// left from a crash before its entry was synced, so the last one's is synced in any case.
+fn create_all(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return sync_folder(parent(path));
+    }
+    let above = parent(path);
+    if !above.exists() {
+        create_all(above)?;
+    }
+    match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_folder(above)
+}
+
+impl Directory for DiskDirectory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.path_of(folder))? {
+            // A name that is no UTF-8 is none of ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create_folder(&self, folder: &str) -> io::Result<()> {
+        create_all(&self.path_of(folder))
+    }
+
+    fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {
+        self.open(name, OpenOptions::new().read(true))
+    }
+
+    fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {
+        self.open(name, OpenOptions::new().read(true).write(true))
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>> {
+        let path = self.path_of(name);
+        // The temporary file is created for its owner alone, and removed if anything fails.
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(parent(&path))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        let file = file.persist(&path)?;
+        self.sync_entry(name)?;
+        Ok(Arc::new(file))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path_of(name))?;
+        self.sync_entry(name)
+    }
+
+    fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path_of(from), self.path_of(to))?;
+        self.sync_entry(to)
+    }
+
+    fn remove_folder(&self, folder: &str) -> io::Result<()> {
+        fs::remove_dir_all(self.path_of(folder))
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(self.path_of(name))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl Lock for File {}
+
+impl RandomFile for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
+            match FileExt::read_at(self, rest, at) {
+                Ok(0) => break,
+                Ok(len) => done += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        File::set_len(self, len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn directory() -> (tempfile::TempDir, DiskDirectory) {
+        let place = tempfile::tempdir().unwrap();
+        let directory = DiskDirectory::new(&place.path().join("a/b"));
+        directory.create().unwrap();
+        directory.create_folder("log").unwrap();
+        (place, directory)
+    }
+
+    #[test]
+    fn files_and_folders_are_for_their_owner_alone() {
+        let (_place, directory) = directory();
+        directory.replace("log/x", b"x").unwrap();
+        let _lock = directory.lock("LOCK").unwrap().unwrap();
+        let mode = |name| fs::metadata(directory.path_of(name)).unwrap().permissions().mode();
+        assert_eq!(mode("log/x") & 0o777, 0o600);
+        assert_eq!(mode("LOCK") & 0o777, 0o600);
+        assert_eq!(mode("log") & 0o777, 0o700);
+        assert_eq!(mode(".") & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_replaced_file_is_the_new_one_and_leaves_nothing_else() {
+        let (_place, directory) = directory();
+        directory.replace("log/x", b"old and long").unwrap();
+        directory.replace("log/x", b"new").unwrap();
+        assert_eq!(read_all(&directory, "log/x"), b"new");
+        assert_eq!(directory.list("log").unwrap(), ["x"]);
+    }
+
+    fn read_all(directory: &DiskDirectory, name: &str) -> Vec<u8> {
+        crate::directory::read_small(directory, name, 100).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_lock_is_held_once_until_it_is_dropped() {
+        let (_place, directory) = directory();
+        let lock = directory.lock("LOCK").unwrap().unwrap();
+        assert!(directory.lock("LOCK").unwrap().is_none());
+        drop(lock);
+        assert!(directory.lock("LOCK").unwrap().is_some());
+    }
+
+    #[test]
+    fn reads_stop_at_the_end_of_the_file() {
+        let (_place, directory) = directory();
+        let file = directory.replace("x", b"0123456789").unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(file.read_at(&mut buffer, 6).unwrap(), 4);
+        assert_eq!(&buffer[..4], b"6789");
+        assert_eq!(file.read_at(&mut buffer, 100).unwrap(), 0);
+        file.write_all_at(b"ab", 10).unwrap();
+        file.sync().unwrap();
+        assert_eq!(file.len().unwrap(), 12);
+        file.set_len(1).unwrap();
+        assert_eq!(read_all(&directory, "x"), b"0");
+    }
+}

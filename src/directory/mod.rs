@@ -1,0 +1,95 @@
+//! The one seam to the file system: a store's directory and the files in it.
+//!
+//! Owns what the rest of the crate may ask of a file system. Knows nothing of what is in the
+//! files. Names are relative to the store's directory, with `/` between parts.
+
+mod disk;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) use disk::DiskDirectory;
+
+/// An open file with positional reads and writes.
+pub(crate) trait RandomFile: Debug + Send + Sync {
+    /// Reads into `buffer` from `offset` on, until it is full or the file ends; returns how many
+    /// bytes were read.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `offset`.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes the file's bytes and its length durable.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Bytes in the file.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Cuts the file to `len` bytes.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+}
+
+/// A held lock. Dropping it lets go.
+pub(crate) trait Lock: Debug + Send + Sync {}
+
+/// A store's directory.
+pub(crate) trait Directory: Debug + Send + Sync {
+    /// Where it is, for messages and for sled.
+    fn path(&self) -> &Path;
+
+    /// Names of the files and folders in `folder`, in no order. No `folder` is an error of kind
+    /// [`io::ErrorKind::NotFound`].
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Creates `folder`, and its parents, unless they exist, and makes their entries durable.
+    fn create_folder(&self, folder: &str) -> io::Result<()>;
+
+    /// Opens a file that exists, for reading.
+    fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn RandomFile>>;
+
+    /// Opens a file that exists, for reading and writing.
+    fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn RandomFile>>;
+
+    /// Puts a file with these bytes in the place of `name`, which may exist: a crash leaves
+    /// either the old one or the new one, whole. Durable when it returns.
+    ///
+    /// The handle that is returned is the one the bytes were written with.
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>>;
+
+    /// Removes a file, durably.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Moves a folder to another name that is not taken, durably.
+    fn rename_folder(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a folder with all that is in it.
+    fn remove_folder(&self, folder: &str) -> io::Result<()>;
+
+    /// Takes the lock on `name` without waiting, creating the file if there is none; `None` if
+    /// someone else holds it.
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>>;
+
+    /// Where `name` is, for messages.
+    fn path_of(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+}
+
+/// Reads a small file whole; `None` if there is none. Stops at one byte more than `len_max`.
+pub(crate) fn read_small(
+    directory: &dyn Directory,
+    name: &str,
+    len_max: usize,
+) -> io::Result<Option<Vec<u8>>> {
+    let file = match directory.open_to_read(name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = vec![0; len_max + 1];
+    let len = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(len);
+    Ok(Some(bytes))
+}

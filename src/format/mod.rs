@@ -1,0 +1,31 @@
+//! The bytes of every file that annals writes itself.
+//!
+//! Owns every offset and length of `docs/format.md`, and nothing else does. Does no I/O: takes
+//! bytes and gives values that could not exist if the bytes were bad, and the other way round.
+
+mod clean;
+mod fields;
+mod footer;
+mod record;
+mod segment_header;
+mod slots;
+mod store_meta;
+
+pub(crate) use clean::CleanNote;
+pub(crate) use fields::Fault;
+pub(crate) use footer::{FOOTER_LEN, Footer};
+pub(crate) use record::{
+    HEADER_LEN as RECORD_HEADER_LEN, LEN_MIN as RECORD_LEN_MIN, Record, RecordFault, ToRecord,
+    encode as encode_record, encoded_len as record_len, tags_len,
+};
+pub(crate) use segment_header::{HEADER_LEN as SEGMENT_HEADER_LEN, SegmentHeader};
+pub(crate) use slots::{SLOTS_LEN, Slot};
+pub(crate) use store_meta::{META_LEN, StoreMeta};
+
+/// The format version that is written, and the newest that is read.
+pub(crate) const VERSION: u32 = 1;
+
+/// CRC-32 as zlib computes it.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}

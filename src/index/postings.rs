@@ -1,0 +1,193 @@
+//! Posting lists: where the records of one block of a stream stand.
+//!
+//! Owns the bytes of a list, and how a stream is cut into blocks. Knows nothing of keys and
+//! checksums.
+//!
+//! A block holds 256 revisions and begins at a multiple of that, so the block of a revision is
+//! known without a search, and writing the same revisions again writes the same keys. A list
+//! is a group per segment: segment (less the one before), count, offsets (each less the
+//! one before), all as variable-length numbers of seven bits a byte, lowest first.
+
+use super::IndexFault;
+use crate::types::{Address, Position, Revision};
+
+/// Revisions in a full block.
+pub(super) const BLOCK_COUNT: usize = 256;
+/// The same, as a distance between revisions.
+const BLOCK_STEP: u64 = 256;
+const _: () = assert!(BLOCK_COUNT == 256 && BLOCK_STEP == 256);
+
+/// Records stand at multiples of 8. Turning an offset by these bits makes it small, and would
+/// also keep one that is none.
+const ALIGNMENT_BITS: u32 = 3;
+const NUMBER_BITS: u32 = 7;
+const MORE: u8 = 0x80;
+
+const MALFORMED: IndexFault = IndexFault::damaged("a posting list is malformed");
+
+/// First revision of the block that `revision` is in.
+pub(super) const fn block_of(revision: Revision) -> Revision {
+    Revision::new(revision.get() - revision.get() % BLOCK_STEP)
+}
+
+/// First revision of the block after the one that begins with `first`.
+pub(super) const fn block_after(first: Revision) -> Revision {
+    first.plus(BLOCK_STEP)
+}
+
+/// Encodes `addresses`, which ascend.
+pub(super) fn encode(addresses: &[Address]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 + 2 * addresses.len());
+    let mut last_segment = 0;
+    for group in addresses.chunk_by(|a, b| a.segment == b.segment) {
+        let segment = group.first().map_or(last_segment, |first| first.segment.get());
+        put_number(&mut bytes, segment.wrapping_sub(last_segment));
+        put_number(&mut bytes, u64::try_from(group.len()).unwrap_or(u64::MAX));
+        let mut last_offset = 0;
+        for address in group {
+            let delta = address.offset.wrapping_sub(last_offset);
+            put_number(&mut bytes, delta.rotate_right(ALIGNMENT_BITS));
+            last_offset = address.offset;
+        }
+        last_segment = segment;
+    }
+    bytes
+}
+
+/// Reads a list of 1 to 256 ascending addresses, and nothing after them.
+pub(super) fn decode(mut bytes: &[u8]) -> Result<Vec<Address>, IndexFault> {
+    let mut addresses = Vec::new();
+    let mut segment = 0_u64;
+    while !bytes.is_empty() {
+        segment = segment.checked_add(take_number(&mut bytes)?).ok_or(MALFORMED)?;
+        take_group(&mut bytes, Position::new(segment), &mut addresses)?;
+    }
+    if addresses.is_empty() || !addresses.is_sorted_by(|a, b| a < b) {
+        return Err(MALFORMED);
+    }
+    Ok(addresses)
+}
+
+fn take_group(
+    bytes: &mut &[u8],
+    segment: Position,
+    addresses: &mut Vec<Address>,
+) -> Result<(), IndexFault> {
+    let count = usize::try_from(take_number(bytes)?).map_err(|_| MALFORMED)?;
+    if count == 0 || count > BLOCK_COUNT - addresses.len() {
+        return Err(MALFORMED);
+    }
+    let mut offset = 0_u64;
+    for _ in 0..count {
+        let delta = take_number(bytes)?.rotate_left(ALIGNMENT_BITS);
+        offset = offset.checked_add(delta).ok_or(MALFORMED)?;
+        addresses.push(Address { segment, offset });
+    }
+    Ok(())
+}
+
+fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+    loop {
+        let [low, ..] = number.to_le_bytes();
+        number >>= NUMBER_BITS;
+        if number == 0 {
+            bytes.push(low & !MORE);
+            return;
+        }
+        bytes.push(low | MORE);
+    }
+}
+
+fn take_number(bytes: &mut &[u8]) -> Result<u64, IndexFault> {
+    let mut number = 0_u64;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (byte, rest) = bytes.split_first().ok_or(MALFORMED)?;
+        *bytes = rest;
+        let part = u64::from(byte & !MORE);
+        let shifted = part << shift;
+        if shifted >> shift != part {
+            return Err(MALFORMED);
+        }
+        number |= shifted;
+        if byte & MORE == 0 {
+            return Ok(number);
+        }
+    }
+    Err(MALFORMED)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn address(segment: u64, offset: u64) -> Address {
+        Address { segment: Position::new(segment), offset }
+    }
+
+    #[test]
+    fn a_list_of_near_records_takes_two_bytes_a_record() {
+        let addresses: Vec<_> = (0..256).map(|n| address(7, 4096 + n * 4_000)).collect();
+        assert!(encode(&addresses).len() < 2 * 256 + 8);
+        assert_eq!(decode(&encode(&addresses)).unwrap(), addresses);
+    }
+
+    #[test]
+    fn the_bytes_of_a_list_stay_as_they_are() {
+        let addresses = [address(3, 64), address(3, 64 + 8 * 300), address(1003, 64)];
+        assert_eq!(encode(&addresses), [3, 2, 8, 0xac, 2, 0xe8, 7, 1, 8]);
+    }
+
+    #[test]
+    fn lists_that_are_empty_too_long_or_out_of_order_are_refused() {
+        let long: Vec<_> = (0..257).map(|n| address(0, n * 8)).collect();
+        let hostile: [&[u8]; 8] = [
+            b"",
+            &encode(&long),
+            &encode(&[address(1, 8), address(1, 8)]),
+            &encode(&[address(1, 16), address(1, 8)]),
+            &encode(&[address(2, 8), address(1, 8)]),
+            &[0, 0],
+            &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 8],
+            &[0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+        ];
+        for bytes in hostile {
+            assert!(decode(bytes).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_cut_off_is_never_a_longer_or_other_one() {
+        let addresses: Vec<_> = (0..200).map(|n| address(n / 50, 64 + n * n * 8)).collect();
+        let bytes = encode(&addresses);
+        for len in 0..bytes.len() {
+            if let Ok(read) = decode(&bytes[..len]) {
+                assert!(addresses.starts_with(&read), "{len}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_ascending_addresses_read_back(
+            set in prop::collection::btree_set((any::<u64>(), any::<u64>()), 1..=256),
+            near in prop::collection::btree_set((0..9_u64, 0..9_999_u64), 1..=256),
+        ) {
+            for set in [set, near] {
+                let addresses: Vec<_> = set.into_iter().map(|(s, o)| address(s, o)).collect();
+                prop_assert_eq!(decode(&encode(&addresses)).unwrap(), addresses);
+            }
+        }
+
+        #[test]
+        fn hostile_bytes_give_a_fault_or_a_list_that_is_in_order(
+            bytes in prop::collection::vec(any::<u8>(), 0..600),
+        ) {
+            if let Ok(addresses) = decode(&bytes) {
+                prop_assert!(addresses.len() <= BLOCK_COUNT);
+                prop_assert_eq!(decode(&encode(&addresses)).unwrap(), addresses);
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The act: what recovery writes, once it is decided.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::directory::Directory;
+use crate::error::{Error, Result};
+use crate::log::decide::Decision;
+use crate::log::recover::{Note, UnrecoveredLog};
+use crate::log::writer::{Writer, seal_all};
+use crate::log::{Begin, CLEAN_NOTE, Segments};
+use crate::report::{RecoveryReport, TornTail};
+use crate::segment::{SegmentFile, wide};
+
+/// The folder of bytes that were cut.
+const QUARANTINE: &str = "quarantine";
+/// The most bytes that are kept of one torn tail.
+const KEPT_LEN_MAX: u64 = 16 << 20;
+/// How many torn tails are kept; older ones make room.
+const KEPT_FILES_MAX: usize = 16;
+/// Bytes that are written again at once.
+const REWRITE_LEN: usize = 1 << 20;
+
+impl UnrecoveredLog {
+    /// Makes the medium hold exactly the log up to its valid end, and nothing after it.
+    pub(super) fn act(self, decision: Decision, report: &mut RecoveryReport) -> Result<Begin> {
+        let noted = report.was_closed;
+        let active = SegmentFile::open_to_write(&*self.directory, self.active.base())?;
+        if !noted {
+            self.remove_note()?;
+            if decision == Decision::Cut {
+                report.torn_tail = Some(self.keep_aside()?);
+            }
+            report.rewritten_len = self.rewrite(&active)?;
+            active.set_len(self.valid_end.address.offset)?;
+            active.sync()?;
+        }
+        report.sealed_count = self.seal_unsealed()?;
+        let segments = Arc::new(Segments::new(
+            Arc::clone(&self.directory),
+            self.store,
+            self.bases,
+            self.valid_end,
+        ));
+        let writer = Writer::new(self.directory, self.store, Arc::new(active), noted);
+        Ok(Begin { segments, end: self.valid_end, writer })
+    }
+
+    /// Seals full segments that a crash has left open, and returns how many. One that cannot be
+    /// sealed, for want of room for instance, is tried again when the store is next opened.
+    fn seal_unsealed(&self) -> Result<u64> {
+        let mut full = Vec::new();
+        for (base, end) in &self.unsealed {
+            full.push((Arc::new(SegmentFile::open_to_write(&*self.directory, *base)?), *end));
+        }
+        let full_count = full.len();
+        Ok(wide(full_count - seal_all(full, self.store).len()))
+    }
+
+    /// Removes a note that does not tell the truth, or soon will not.
+    fn remove_note(&self) -> Result<()> {
+        if self.note == Note::Absent {
+            return Ok(());
+        }
+        let path = self.directory.path_of(CLEAN_NOTE);
+        self.directory.remove(CLEAN_NOTE).map_err(Error::io("remove", &path))
+    }
+
+    /// Writes again, byte for byte, what is valid and not proved durable: it may be in the page
+    /// cache only, and after a failed sync no later one would write it.
+    fn rewrite(&self, active: &SegmentFile) -> Result<u64> {
+        let end = self.valid_end.address.offset;
+        let start = self.unproven_offset.min(end);
+        copy_range(&self.active, start, end, |bytes, offset| active.write_all_at(bytes, offset))?;
+        Ok(end - start)
+    }
+
+    /// Keeps what is about to be cut, as far as that is worth it and can be done.
+    fn keep_aside(&self) -> Result<TornTail> {
+        let (segment, offset) = (self.active.base(), self.valid_end.address.offset);
+        let len = self.active.len()?.saturating_sub(offset);
+        let mut tail = TornTail { segment, offset, len, kept_in: None };
+        if len > KEPT_LEN_MAX {
+            return Ok(tail);
+        }
+        let mut bytes = Vec::new();
+        copy_range(&self.active, offset, offset + len, |block, _| {
+            bytes.extend_from_slice(block);
+            Ok(())
+        })?;
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(used);
+        if !bytes.is_empty() {
+            // Not being able to keep it, on a full disk for instance, must not stop recovery.
+            let name = format!("{QUARANTINE}/{:020}-{offset}.tail", segment.get());
+            tail.kept_in = keep(&*self.directory, &name, &bytes).ok();
+        }
+        Ok(tail)
+    }
+}
+
+/// Hands the bytes of a range to `each`, block by block.
+fn copy_range(
+    file: &SegmentFile,
+    start: u64,
+    end: u64,
+    mut each: impl FnMut(&[u8], u64) -> Result<()>,
+) -> Result<()> {
+    let mut block = vec![0; REWRITE_LEN];
+    let mut offset = start;
+    while offset < end {
+        let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
+        let read = file.read_at(&mut block, offset)?.min(left);
+        let Some(bytes) = block.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        each(bytes, offset)?;
+        offset += wide(bytes.len());
+    }
+    Ok(())
+}
+
+fn keep(directory: &dyn Directory, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
+    directory.create_folder(QUARANTINE)?;
+    let mut kept = directory.list(QUARANTINE)?;
+    kept.sort_unstable();
+    let too_many = (kept.len() + 1).saturating_sub(KEPT_FILES_MAX);
+    for old in kept.iter().take(too_many) {
+        directory.remove(&format!("{QUARANTINE}/{old}"))?;
+    }
+    directory.replace(name, bytes)?;
+    Ok(directory.path_of(name))
+}

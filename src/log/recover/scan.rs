@@ -1,0 +1,219 @@
+//! The scan: finds where the log ends, and what bears witness to how far it was durable.
+//!
+//! Reads only.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use crate::directory::{Directory, read_small};
+use crate::error::{Error, Result};
+use crate::format::{CleanNote, Fault, SLOTS_LEN, SegmentHeader, Slot};
+use crate::log::decide::{Tail, Witnesses};
+use crate::log::recover::{Note, UnrecoveredLog};
+use crate::log::segments::list_bases;
+use crate::log::{CLEAN_NOTE, CONSUMERS};
+use crate::segment::{Link, Scanner, SegmentFile, find_witness, records_start};
+use crate::types::{Address, LogEnd, Position, StoreId};
+
+/// Bytes to read of a clean note, which has fewer.
+const NOTE_LEN_MAX: usize = 128;
+
+/// What a scan of the last segment has found.
+struct Scanned {
+    valid_end: LogEnd,
+    count: u64,
+    /// The highest durable end that a record of a whole batch names.
+    witness: Option<Position>,
+    unproven_offset: u64,
+    stopped_by: Error,
+    /// Where the scan stopped.
+    stopped_at: u64,
+}
+
+impl UnrecoveredLog {
+    /// Reads the end of the log in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if a segment is missing or the header of the last one is damaged.
+    pub(crate) fn scan(directory: Arc<dyn Directory>, store: StoreId) -> Result<Self> {
+        let bases = list_bases(&*directory)?;
+        let missing = |expected| Error::Corrupt { segment: Position::START, offset: 0, expected };
+        let Some(last) = bases.last().copied() else {
+            return Err(missing("the first segment"));
+        };
+        if bases.first() != Some(&Position::START) {
+            return Err(missing("the first segment"));
+        }
+        let active = Arc::new(SegmentFile::open_to_read(&*directory, last)?);
+        let header = active.header(store)?;
+        let note = read_note(&*directory, store)?;
+        let scanned = scan_last(&active, &header, note)?;
+        let tail = tail_of(&active, store, &scanned)?;
+        let mut witnesses = Witnesses {
+            segment_header: Some(last),
+            record: scanned.witness,
+            clean_close: None,
+            consumer: consumers(&*directory, store)?,
+            index_checkpoint: None,
+        };
+        if let Note::Valid(end) = note {
+            witnesses.clean_close = Some(end.position);
+        }
+        if tail == Tail::Bytes {
+            let later = find_witness(&active, scanned.stopped_at, scanned.valid_end.position)?;
+            witnesses.record = witnesses.record.max(later);
+        }
+        let unsealed = unsealed_before(&*directory, store, &bases, &header)?;
+        Ok(Self {
+            directory,
+            store,
+            bases,
+            active,
+            valid_end: scanned.valid_end,
+            tail,
+            witnesses,
+            stopped_by: scanned.stopped_by,
+            scanned_count: scanned.count,
+            unproven_offset: scanned.unproven_offset,
+            unsealed,
+            note,
+        })
+    }
+}
+
+fn read_note(directory: &dyn Directory, store: StoreId) -> Result<Note> {
+    let path = directory.path_of(CLEAN_NOTE);
+    let bytes =
+        read_small(directory, CLEAN_NOTE, NOTE_LEN_MAX).map_err(Error::io("read", &path))?;
+    Ok(match bytes.map(|bytes| CleanNote::decode(&bytes)) {
+        None => Note::Absent,
+        Some(Ok(note)) if note.store == store => Note::Valid(note.end),
+        Some(_) => Note::Useless,
+    })
+}
+
+/// Scans the last segment, from where the store was closed if that is in it and the file reaches
+/// so far, or from its first record.
+fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> Result<Scanned> {
+    let limit = active.len()?;
+    let start = match note {
+        Note::Valid(end) if reaches(active, limit, &end) => end,
+        _ => LogEnd {
+            position: header.base,
+            address: Address { segment: header.base, offset: records_start() },
+            checksum: header.chain,
+            recorded_at: header.recorded_before,
+        },
+    };
+    let mut scanner =
+        Scanner::new(Arc::clone(active), start.address.offset, Link::from_end(&start));
+    let mut valid_end = start;
+    let mut count = 0;
+    let mut witness = None;
+    let mut unproven = VecDeque::new();
+    let stopped_by = loop {
+        match scanner.read(limit) {
+            Ok((record, address)) => {
+                count += 1;
+                unproven.push_back((record.parts.position, address.offset));
+                if let Some(end) = scanner.end() {
+                    valid_end = end;
+                }
+                witness = witness.max(record.witness);
+                while unproven.front().is_some_and(|(position, _)| Some(*position) < witness) {
+                    unproven.pop_front();
+                }
+            }
+            Err(error @ Error::Corrupt { .. }) => break error,
+            Err(error) => return Err(error),
+        }
+    };
+    let unproven_offset = unproven.front().map_or(valid_end.address.offset, |(_, offset)| *offset);
+    let stopped_at = scanner.offset();
+    Ok(Scanned { valid_end, count, witness, unproven_offset, stopped_by, stopped_at })
+}
+
+/// Whether the place that a note names is in this file.
+fn reaches(active: &SegmentFile, len: u64, end: &LogEnd) -> bool {
+    let Address { segment, offset } = end.address;
+    segment == active.base() && (records_start()..=len).contains(&offset)
+}
+
+fn tail_of(active: &SegmentFile, store: StoreId, scanned: &Scanned) -> Result<Tail> {
+    let offset = scanned.valid_end.address.offset;
+    if active.len()? == offset {
+        return Ok(Tail::Nothing);
+    }
+    let sealed = active.footer(store)?.is_some_and(|footer| {
+        footer.offset == offset && footer.end() == scanned.valid_end.position
+    });
+    Ok(if sealed { Tail::Footer } else { Tail::Bytes })
+}
+
+/// The highest committed position of a consumer of this store.
+fn consumers(directory: &dyn Directory, store: StoreId) -> Result<Option<Position>> {
+    let names = match directory.list(CONSUMERS) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("list", &directory.path_of(CONSUMERS))(error)),
+    };
+    let mut highest = None;
+    for name in names {
+        let name = format!("{CONSUMERS}/{name}");
+        let path = directory.path_of(&name);
+        let bytes = read_small(directory, &name, SLOTS_LEN).map_err(Error::io("read", &path))?;
+        let slot = bytes.and_then(|bytes| Slot::latest(&bytes).ok());
+        let position = slot.filter(|slot| slot.store == store).map(|slot| slot.position);
+        highest = highest.max(position);
+    }
+    Ok(highest)
+}
+
+/// The full segments that a crash has left without a footer, each of which must end where the
+/// one after it begins. Looks back only as far as the last one that has a footer.
+fn unsealed_before(
+    directory: &dyn Directory,
+    store: StoreId,
+    bases: &[Position],
+    last: &SegmentHeader,
+) -> Result<Vec<(Position, LogEnd)>> {
+    let mut unsealed = Vec::new();
+    let mut next = *last;
+    for base in bases.iter().rev().skip(1) {
+        let file = Arc::new(SegmentFile::open_to_read(directory, *base)?);
+        let header = file.header(store)?;
+        if let Some(footer) = file.footer(store)? {
+            let follows = footer.end() == next.base
+                && footer.checksum == next.chain
+                && footer.last_recorded_at == next.recorded_before;
+            if !follows {
+                let fault = Fault("a segment that ends where the next one begins");
+                return Err(file.corrupt(footer.offset, fault));
+            }
+            break;
+        }
+        unsealed.push((*base, end_before(&file, &header, &next)?));
+        next = header;
+    }
+    Ok(unsealed)
+}
+
+/// Reads a full segment to its end, which the header after it tells.
+fn end_before(
+    file: &Arc<SegmentFile>,
+    header: &SegmentHeader,
+    next: &SegmentHeader,
+) -> Result<LogEnd> {
+    let limit = file.len()?;
+    let mut scanner = Scanner::from_header(Arc::clone(file), header);
+    while scanner.position() < next.base {
+        scanner.read(limit)?;
+    }
+    let fault = Fault("a segment that ends where the next one begins");
+    scanner
+        .end()
+        .filter(|end| end.checksum == next.chain && end.recorded_at == next.recorded_before)
+        .ok_or_else(|| file.corrupt(scanner.offset(), fault))
+}

@@ -1,0 +1,178 @@
+//! The segments of a store in their order, and how far readers may go.
+//!
+//! Owns which segments there are, a bounded number of their open files, and the visible end.
+//! Shared by the writer and by every reader; holds no lock while a file is read.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::directory::Directory;
+use crate::error::{Error, Result};
+use crate::format::Fault;
+use crate::segment::{FOLDER, Link, Scanner, SegmentFile, parse_name};
+use crate::types::{Address, LogEnd, Position, StoreId};
+
+/// How many files of segments stay open for readers.
+const OPEN_FILES_MAX: usize = 32;
+
+/// The segments of a store, as readers see them.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    directory: Arc<dyn Directory>,
+    store: StoreId,
+    /// First positions, ascending. Never empty.
+    bases: RwLock<Vec<Position>>,
+    /// Files used last, the most recent at the back.
+    open: Mutex<VecDeque<Arc<SegmentFile>>>,
+    visible: RwLock<LogEnd>,
+}
+
+/// Lists the first positions of the segments in a store's directory, ascending.
+pub(crate) fn list_bases(directory: &dyn Directory) -> Result<Vec<Position>> {
+    let names = match directory.list(FOLDER) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io("list", &directory.path_of(FOLDER))(error)),
+    };
+    let mut bases: Vec<_> = names.iter().filter_map(|name| parse_name(name)).collect();
+    bases.sort_unstable();
+    Ok(bases)
+}
+
+impl Segments {
+    /// The segments with these first positions, of which readers see what is before `visible`.
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        store: StoreId,
+        bases: Vec<Position>,
+        visible: LogEnd,
+    ) -> Self {
+        Self {
+            directory,
+            store,
+            bases: RwLock::new(bases),
+            open: Mutex::default(),
+            visible: RwLock::new(visible),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// The visible end: readers see whole batches before it.
+    pub(crate) fn visible(&self) -> LogEnd {
+        *self.visible.read()
+    }
+
+    pub(crate) fn set_visible(&self, end: LogEnd) {
+        *self.visible.write() = end;
+    }
+
+    pub(crate) fn bases(&self) -> Vec<Position> {
+        self.bases.read().clone()
+    }
+
+    /// Adds a segment after all others.
+    pub(crate) fn add(&self, file: Arc<SegmentFile>) {
+        self.bases.write().push(file.base());
+        self.keep_open(file);
+    }
+
+    /// The segment that holds `position`, or would: the last one that begins at it or before.
+    pub(crate) fn holding(&self, position: Position) -> Position {
+        let bases = self.bases.read();
+        let after = bases.partition_point(|base| *base <= position);
+        after.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default()
+    }
+
+    /// The segment after the one that begins at `base`.
+    pub(crate) fn after(&self, base: Position) -> Option<Position> {
+        let bases = self.bases.read();
+        bases.get(bases.partition_point(|other| *other <= base)).copied()
+    }
+
+    /// The open file of the segment that begins at `base`.
+    pub(crate) fn file(&self, base: Position) -> Result<Arc<SegmentFile>> {
+        let mut open = self.open.lock();
+        if let Some(at) = open.iter().position(|file| file.base() == base)
+            && let Some(file) = open.remove(at)
+        {
+            open.push_back(Arc::clone(&file));
+            return Ok(file);
+        }
+        drop(open);
+        let file = Arc::new(SegmentFile::open_to_read(&*self.directory, base)?);
+        file.header(self.store)?;
+        self.keep_open(Arc::clone(&file));
+        Ok(file)
+    }
+
+    fn keep_open(&self, file: Arc<SegmentFile>) {
+        let mut open = self.open.lock();
+        open.push_back(file);
+        if open.len() > OPEN_FILES_MAX {
+            open.pop_front();
+        }
+    }
+
+    /// Up to where a reader may read in a segment: the visible end, or the end of the file of a
+    /// segment that others follow. What is not a record there is found out by reading it.
+    pub(crate) fn limit(&self, file: &SegmentFile) -> Result<u64> {
+        let visible = self.visible();
+        if visible.address.segment == file.base() {
+            return Ok(visible.address.offset);
+        }
+        file.len()
+    }
+
+    /// Begins to read at the first record of the segment that begins at `base`.
+    pub(crate) fn scan(&self, base: Position) -> Result<Scanner> {
+        let file = self.file(base)?;
+        let header = file.header(self.store)?;
+        Ok(Scanner::from_header(file, &header))
+    }
+
+    /// Begins to read at an address where the record at `position` stands.
+    pub(crate) fn scan_at(&self, address: Address, position: Position) -> Result<Scanner> {
+        let file = self.file(address.segment)?;
+        Ok(Scanner::new(file, address.offset, Link::at(position)))
+    }
+
+    /// Begins to read at an earlier end of the log.
+    pub(crate) fn scan_from(&self, end: &LogEnd) -> Result<Scanner> {
+        let file = self.file(end.address.segment)?;
+        Ok(Scanner::new(file, end.address.offset, Link::from_end(end)))
+    }
+
+    /// Goes on with the next segment, if `scanner` has read all of its own; the next one must
+    /// follow from it.
+    ///
+    /// Without it a scan that has come to the end of a segment finds no record there.
+    pub(crate) fn cross(&self, scanner: Scanner) -> Result<Scanner> {
+        if self.after(scanner.segment()) != Some(scanner.position()) {
+            return Ok(scanner);
+        }
+        let next = self.scan(scanner.position())?;
+        let follows = match (scanner.end(), next.end()) {
+            // A scan that began right here, in the middle of nothing, proves nothing.
+            (None, _) => scanner.is_fresh(),
+            (Some(end), Some(begin)) => {
+                end.checksum == begin.checksum && end.recorded_at == begin.recorded_at
+            }
+            (Some(_), None) => false,
+        };
+        if follows {
+            return Ok(next);
+        }
+        let fault = Fault("a segment that follows from the one before");
+        Err(self.file(next.segment())?.corrupt(0, fault))
+    }
+}

@@ -1,0 +1,164 @@
+//! Writing a group into the active segment, and beginning the next segment.
+//!
+//! Owns the active segment's file, from its first write to its seal. Only one thread at a time
+//! writes: the leader of a group.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::directory::Directory;
+use crate::error::{Error, Result};
+use crate::format::SegmentHeader;
+use crate::log::group::Group;
+use crate::log::{CLEAN_NOTE, Segments};
+use crate::segment::{SegmentFile, records_start, seal};
+use crate::types::{Address, LogEnd, StoreId};
+
+/// What a failed write has left.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// The group is gone without a trace, and the log goes on from `end`.
+    Undone { cause: Error, end: LogEnd },
+    /// What is on the medium is not known.
+    Unknown { cause: Error },
+}
+
+/// The end of the log on disk, and the file there.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    directory: Arc<dyn Directory>,
+    store: StoreId,
+    active: Arc<SegmentFile>,
+    /// Whether the note of a clean close is there, and must go before anything is written.
+    noted: bool,
+    /// Segments that are full and durable, and not sealed yet.
+    unsealed: Vec<(Arc<SegmentFile>, LogEnd)>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        store: StoreId,
+        active: Arc<SegmentFile>,
+        noted: bool,
+    ) -> Self {
+        Self { directory, store, active, noted, unsealed: Vec::new() }
+    }
+
+    /// Whether the note of a clean close still tells the truth.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.noted
+    }
+
+    /// Writes `group`, and syncs it if someone waits for that. `unsynced` says whether the
+    /// active segment holds bytes that no sync has covered.
+    pub(crate) fn write(
+        &mut self,
+        group: &Group,
+        unsynced: bool,
+        segments: &Segments,
+    ) -> Result<(), WriteError> {
+        let undone = |cause| WriteError::Undone { cause, end: group.start };
+        self.remove_note().map_err(undone)?;
+        let mut start = group.start;
+        if group.rolls {
+            self.roll(&mut start, unsynced, segments)?;
+        }
+        if !group.bytes.is_empty() {
+            let offset = start.address.offset;
+            if let Err(cause) = self.active.write_all_at(&group.bytes, offset) {
+                return Err(self.undo(cause, start));
+            }
+        }
+        if group.syncs {
+            self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;
+        }
+        Ok(())
+    }
+
+    fn remove_note(&mut self) -> Result<()> {
+        if self.noted {
+            let path = self.directory.path_of(CLEAN_NOTE);
+            match self.directory.remove(CLEAN_NOTE) {
+                // An earlier try may have removed it and failed to sync that.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.directory.create_folder("").map_err(Error::io("sync", &path))?;
+                }
+                other => other.map_err(Error::io("remove", &path))?,
+            }
+            self.noted = false;
+        }
+        Ok(())
+    }
+
+    /// Cuts off what a failed write has left. It must not come back after a crash either, so
+    /// the cut is synced before anyone is told.
+    fn undo(&self, cause: Error, end: LogEnd) -> WriteError {
+        let cut = self.active.set_len(end.address.offset).and_then(|()| self.active.sync());
+        match cut {
+            Ok(()) => WriteError::Undone { cause, end },
+            Err(_) => WriteError::Unknown { cause },
+        }
+    }
+
+    /// Begins the next segment at `start`, and makes `start` say so.
+    ///
+    /// Everything before it must be durable first, because the new segment's header bears
+    /// witness to that.
+    fn roll(
+        &mut self,
+        start: &mut LogEnd,
+        unsynced: bool,
+        segments: &Segments,
+    ) -> Result<(), WriteError> {
+        if unsynced {
+            self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;
+        }
+        let header = SegmentHeader {
+            store: self.store,
+            base: start.position,
+            recorded_before: start.recorded_at,
+            chain: start.checksum,
+        };
+        let file = match SegmentFile::create(&*self.directory, &header) {
+            Ok(file) => Arc::new(file),
+            Err(cause) => return Err(self.undo_roll(cause, *start)),
+        };
+        let full = std::mem::replace(&mut self.active, Arc::clone(&file));
+        self.unsealed.push((full, *start));
+        segments.add(file);
+        start.address = Address { segment: start.position, offset: records_start() };
+        Ok(())
+    }
+
+    /// Makes sure that a segment that could not be created is not there: the log goes on in the
+    /// old one, which must stay the last.
+    fn undo_roll(&self, cause: Error, end: LogEnd) -> WriteError {
+        match SegmentFile::remove(&*self.directory, end.position) {
+            Ok(()) => WriteError::Undone { cause, end },
+            Err(_) => WriteError::Unknown { cause },
+        }
+    }
+
+    /// Gives away the segments that are to be sealed.
+    pub(crate) fn take_unsealed(&mut self) -> Vec<(Arc<SegmentFile>, LogEnd)> {
+        std::mem::take(&mut self.unsealed)
+    }
+
+    /// Keeps a segment that could not be sealed, for another try.
+    pub(crate) fn put_unsealed(&mut self, file: Arc<SegmentFile>, end: LogEnd) {
+        self.unsealed.push((file, end));
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
+    }
+}
+
+/// Seals full segments, and returns those that could not be sealed.
+pub(crate) fn seal_all(
+    full: Vec<(Arc<SegmentFile>, LogEnd)>,
+    store: StoreId,
+) -> Vec<(Arc<SegmentFile>, LogEnd)> {
+    full.into_iter().filter(|(file, end)| seal(file, store, end).is_err()).collect()
+}

@@ -1,0 +1,86 @@
+//! What was found when a store was opened, and what was done about it.
+
+use std::path::PathBuf;
+
+use crate::types::Position;
+
+/// What opening a store has found and done. From [`Store::recovery`](crate::Store::recovery).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Whether the store was created.
+    pub created: bool,
+    /// Whether the store had been closed, so that nothing had to be put right.
+    pub was_closed: bool,
+    /// The end of the log: how many events there are.
+    pub end: Position,
+    /// How many records were read and checked to find that end.
+    pub scanned_count: u64,
+    /// What was cut off the end of the log, if anything was.
+    pub torn_tail: Option<TornTail>,
+    /// How many bytes at the end were written again, because they might have been in the
+    /// operating system's memory only.
+    pub rewritten_len: u64,
+    /// How many full segments were sealed that a crash had left open.
+    pub sealed_count: u64,
+    /// How far the log is known to have been durable before, and from what.
+    pub witness: Option<(Position, Witness)>,
+    /// What had to be done about the index.
+    pub index: IndexRecovery,
+}
+
+/// The end of a log that was written but never acknowledged as durable, and was cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// First position of the segment, which names its file.
+    pub segment: Position,
+    /// Where in the file it began.
+    pub offset: u64,
+    /// How many bytes it had.
+    pub len: u64,
+    /// The file in which its bytes were kept; `None` if they were all zero, more than 16 MiB, or
+    /// could not be kept, for want of room for instance.
+    pub kept_in: Option<PathBuf>,
+}
+
+/// Something that can only name what was durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Witness {
+    /// The header of the last segment: all before it was durable when it was created.
+    SegmentHeader,
+    /// A record, which names the durable end as it was known when the record was written.
+    Record,
+    /// The note of a clean close.
+    CleanClose,
+    /// The committed position of a consumer.
+    Consumer,
+    /// The checkpoint of the index.
+    IndexCheckpoint,
+}
+
+/// What had to be done about the index when a store was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IndexRecovery {
+    /// Nothing: it knew all events.
+    Current,
+    /// It was behind, and `event_count` events were added from the log.
+    CaughtUp {
+        /// Events that were added.
+        event_count: u64,
+    },
+    /// It was built anew from the log.
+    Rebuilt {
+        /// Events that were read.
+        event_count: u64,
+        /// Why.
+        reason: String,
+    },
+    /// It can be neither opened nor built. Reads by stream and by time scan the log.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+}

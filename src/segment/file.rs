@@ -1,0 +1,164 @@
+//! A segment's file: its name, its header, its footer.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::directory::{Directory, RandomFile};
+use crate::error::{Error, Result};
+use crate::format::{FOOTER_LEN, Fault, Footer, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::segment::FOLDER;
+use crate::types::{Position, StoreId};
+
+const SUFFIX: &str = ".seg";
+/// Digits of the first position in a file name: as many as the largest has.
+const DIGITS: usize = 20;
+
+/// The name of the segment that begins at `base`, in the store's directory.
+fn name_of(base: Position) -> String {
+    format!("{FOLDER}/{:0DIGITS$}{SUFFIX}", base.get())
+}
+
+/// The first position of the segment with this name in its folder; `None` for another file.
+pub(crate) fn parse_name(name: &str) -> Option<Position> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let all_digits = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| digits.parse().ok()).flatten()
+}
+
+/// The open file of one segment.
+#[derive(Debug)]
+pub(crate) struct SegmentFile {
+    base: Position,
+    path: PathBuf,
+    file: Arc<dyn RandomFile>,
+}
+
+impl SegmentFile {
+    pub(crate) fn open_to_read(directory: &dyn Directory, base: Position) -> Result<Self> {
+        let name = name_of(base);
+        let path = directory.path_of(&name);
+        let file = directory.open_to_read(&name).map_err(Error::io("open", &path))?;
+        Ok(Self { base, path, file })
+    }
+
+    pub(crate) fn open_to_write(directory: &dyn Directory, base: Position) -> Result<Self> {
+        let name = name_of(base);
+        let path = directory.path_of(&name);
+        let file = directory.open_to_write(&name).map_err(Error::io("open", &path))?;
+        Ok(Self { base, path, file })
+    }
+
+    /// Creates a segment that holds a header and no record, durably.
+    pub(crate) fn create(directory: &dyn Directory, header: &SegmentHeader) -> Result<Self> {
+        let name = name_of(header.base);
+        let path = directory.path_of(&name);
+        let file =
+            directory.replace(&name, &header.encode()).map_err(Error::io("create", &path))?;
+        Ok(Self { base: header.base, path, file })
+    }
+
+    /// Makes sure, durably, that there is no segment that begins at `base`.
+    pub(crate) fn remove(directory: &dyn Directory, base: Position) -> io::Result<()> {
+        match directory.remove(&name_of(base)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Position of the first record.
+    pub(crate) fn base(&self) -> Position {
+        self.base
+    }
+
+    pub(crate) fn len(&self) -> Result<u64> {
+        self.file.len().map_err(Error::io("read the length of", &self.path))
+    }
+
+    /// Reads until `buffer` is full or the file ends; returns how many bytes were read.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        self.file.read_at(buffer, offset).map_err(Error::io("read", &self.path))
+    }
+
+    pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(Error::io("write", &self.path))
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync().map_err(Error::io("sync", &self.path))
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len).map_err(Error::io("cut", &self.path))
+    }
+
+    /// Reads the header, and checks that it is that of this segment of this store.
+    pub(crate) fn header(&self, store: StoreId) -> Result<SegmentHeader> {
+        let mut bytes = [0; SEGMENT_HEADER_LEN];
+        self.read_at(&mut bytes, 0)?;
+        let header = SegmentHeader::decode(&bytes).map_err(|fault| self.corrupt(0, fault))?;
+        if header.store != store {
+            return Err(self.corrupt(0, Fault("a segment of this store")));
+        }
+        if header.base != self.base {
+            return Err(self.corrupt(0, Fault("the first position that the file is named by")));
+        }
+        Ok(header)
+    }
+
+    /// Reads the footer; `None` if the file does not end in one.
+    pub(crate) fn footer(&self, store: StoreId) -> Result<Option<Footer>> {
+        let Some(offset) = self.len()?.checked_sub(wide(FOOTER_LEN)) else { return Ok(None) };
+        let mut bytes = [0; FOOTER_LEN];
+        self.read_at(&mut bytes, offset)?;
+        let footer = Footer::decode(&bytes).ok();
+        Ok(footer.filter(|footer| {
+            footer.store == store && footer.base == self.base && footer.offset == offset
+        }))
+    }
+
+    /// The error that says that the bytes at `offset` are not what they should be.
+    pub(crate) fn corrupt(&self, offset: u64, Fault(expected): Fault) -> Error {
+        Error::Corrupt { segment: self.base, offset, expected }
+    }
+}
+
+/// Offset of the first record in every segment.
+pub(crate) fn records_start() -> u64 {
+    wide(SEGMENT_HEADER_LEN)
+}
+
+/// A length in memory as one in a file.
+pub(crate) fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_named_by_its_first_position() {
+        for n in [0, 7, u64::MAX] {
+            let name = name_of(Position::new(n));
+            let file_name = name.strip_prefix("log/").unwrap();
+            assert_eq!(parse_name(file_name), Some(Position::new(n)));
+        }
+    }
+
+    #[test]
+    fn other_files_are_no_segments() {
+        for name in [
+            "",
+            ".seg",
+            "0.seg",
+            "00000000000000000000",
+            "0000000000000000000x.seg",
+            "+0000000000000000000.seg",
+            "99999999999999999999.seg",
+            "00000000000000000000.seg.bak",
+        ] {
+            assert_eq!(parse_name(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Segment files: what they are called, how they are read, and how they are sealed.
+//!
+//! Owns a single segment. Knows nothing of other segments, of appends in flight, or of what is
+//! visible.
+
+mod file;
+mod scan;
+mod seal;
+mod search;
+mod window;
+
+pub(crate) use file::{SegmentFile, parse_name, records_start, wide};
+pub(crate) use scan::{Link, Scanner};
+pub(crate) use seal::seal;
+pub(crate) use search::find_witness;
+pub(crate) use window::Window;
+
+/// The folder of the segments.
+pub(crate) const FOLDER: &str = "log";

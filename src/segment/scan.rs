@@ -1,0 +1,158 @@
+//! Reading a segment record by record, each of which must follow from the one before.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::event::Event;
+use crate::format::{Fault, Record, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::segment::file::wide;
+use crate::segment::{SegmentFile, Window};
+use crate::types::{Address, LogEnd, Position, Timestamp};
+
+/// Bytes that a scan reads at once.
+const BLOCK_LEN: usize = 256 << 10;
+
+/// What the next record must follow from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// The position that it must have.
+    pub(crate) position: Position,
+    /// The checksum that it must carry; `None` where a scan begins in the middle.
+    pub(crate) chain: Option<u32>,
+    /// The recorded time that it must be later than, or equal to within a batch.
+    pub(crate) recorded_before: Timestamp,
+    /// Whether the record before it ended its batch; `None` where a scan begins in the middle.
+    pub(crate) begins_batch: Option<bool>,
+}
+
+impl Link {
+    /// What follows from the header of a segment.
+    pub(crate) fn from_header(header: &SegmentHeader) -> Self {
+        Self {
+            position: header.base,
+            chain: Some(header.chain),
+            recorded_before: header.recorded_before,
+            begins_batch: Some(true),
+        }
+    }
+
+    /// What follows from the end of the log, or an earlier end of a batch.
+    pub(crate) fn from_end(end: &LogEnd) -> Self {
+        Self {
+            position: end.position,
+            chain: Some(end.checksum),
+            recorded_before: end.recorded_at,
+            begins_batch: Some(true),
+        }
+    }
+
+    /// What is known where a scan begins in the middle: which position is there.
+    pub(crate) fn at(position: Position) -> Self {
+        Self { position, chain: None, recorded_before: Timestamp::MIN, begins_batch: None }
+    }
+
+    /// Checks that `record` is the next one: rules 2 to 4 of `docs/format.md`, section 3.
+    fn check(&self, record: &Record) -> Result<(), Fault> {
+        let parts = &record.parts;
+        if parts.position != self.position {
+            return Err(Fault("the record of the next position"));
+        }
+        if self.chain.is_some_and(|chain| chain != record.previous) {
+            return Err(Fault("a record that follows from the one before"));
+        }
+        let time = parts.recorded_at;
+        let in_order = match self.begins_batch {
+            Some(true) => time > self.recorded_before || self.recorded_before == Timestamp::MIN,
+            Some(false) => time == self.recorded_before,
+            None => true,
+        };
+        if in_order {
+            Ok(())
+        } else {
+            Err(Fault("a recorded time that follows from the one before"))
+        }
+    }
+
+    fn after(record: &Record) -> Self {
+        Self {
+            position: record.end(),
+            chain: Some(record.checksum),
+            recorded_before: record.parts.recorded_at,
+            begins_batch: Some(record.parts.ends_batch),
+        }
+    }
+}
+
+/// Reads one segment record by record.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    window: Window,
+    offset: u64,
+    link: Link,
+}
+
+impl Scanner {
+    /// Begins with the record at `offset`, which must follow from `link`.
+    pub(crate) fn new(file: Arc<SegmentFile>, offset: u64, link: Link) -> Self {
+        Self { window: Window::new(file, BLOCK_LEN), offset, link }
+    }
+
+    /// Begins with the first record.
+    pub(crate) fn from_header(file: Arc<SegmentFile>, header: &SegmentHeader) -> Self {
+        Self::new(file, wide(SEGMENT_HEADER_LEN), Link::from_header(header))
+    }
+
+    /// Position of the next record.
+    pub(crate) fn position(&self) -> Position {
+        self.link.position
+    }
+
+    /// Offset of the next record.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// First position of the segment.
+    pub(crate) fn segment(&self) -> Position {
+        self.window.file().base()
+    }
+
+    /// The end of the log as it stands before the next record, if the record before it was read
+    /// or is known otherwise, and ended its batch.
+    pub(crate) fn end(&self) -> Option<LogEnd> {
+        let Link { position, chain, recorded_before, begins_batch } = self.link;
+        let address = Address { segment: self.segment(), offset: self.offset };
+        let end = LogEnd { position, address, checksum: chain?, recorded_at: recorded_before };
+        (begins_batch == Some(true)).then_some(end)
+    }
+
+    /// Whether nothing is known of the record before the next one.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.link.begins_batch.is_none()
+    }
+
+    /// Reads the next record, all of which must lie before `limit`, and where it stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if there is no whole record that follows from
+    /// the one before. The scanner stays where it is.
+    pub(crate) fn read(&mut self, limit: u64) -> Result<(Record, Address)> {
+        let record = self.window.record_at(self.offset, limit)?;
+        let address = Address { segment: self.segment(), offset: self.offset };
+        self.link.check(&record).map_err(|fault| self.window.file().corrupt(self.offset, fault))?;
+        self.offset += u64::from(record.len);
+        self.link = Link::after(&record);
+        Ok((record, address))
+    }
+
+    /// The event of a record that was just read.
+    pub(crate) fn event(&self, record: &Record) -> Event {
+        self.window.event(record)
+    }
+
+    /// The stream of a record that was just read.
+    pub(crate) fn stream(&self, record: &Record) -> &str {
+        self.window.stream(record)
+    }
+}

@@ -1,0 +1,147 @@
+//! Appending: what is checked, and what each event gets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::event::{Batch, BatchPart, NewEvent, Receipt};
+use crate::format::{ToRecord, record_len, tags_len};
+use crate::log::Assign;
+use crate::options::Durability;
+use crate::store::Inner;
+use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name};
+
+/// Where each stream of a batch ends, before the batch and then as its events are added.
+type Ends<'a> = HashMap<&'a str, (Arc<str>, Revision)>;
+
+impl Inner {
+    pub(super) fn append(&self, batch: &Batch, durability: Durability) -> Result<Receipt> {
+        let len = self.check(batch)?;
+        let receipt = self.log.append(len, durability, |assign| self.assign(batch, assign))?;
+        self.checkpoint_if_due();
+        Ok(receipt)
+    }
+
+    /// Checks all that does not depend on what is in the store, and returns how many bytes the
+    /// records will have.
+    fn check(&self, batch: &Batch) -> Result<u64> {
+        if batch.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        let mut len = 0_u64;
+        for part in &batch.parts {
+            check_name(NameKind::Stream, &part.stream)?;
+            for event in &part.events {
+                self.check_event(event)?;
+                len += wide(record_len(&part.stream, event));
+            }
+        }
+        check_len("the batch", len, self.log.batch_len_max())?;
+        Ok(len)
+    }
+
+    fn check_event(&self, event: &NewEvent) -> Result<()> {
+        check_name(NameKind::EventType, &event.event_type)?;
+        for tag in &event.tags {
+            check_name(NameKind::Tag, tag)?;
+        }
+        let len_max = u64::from(self.options.payload_len_max);
+        check_len("the payload", wide(event.payload.len()), len_max)?;
+        check_len("the metadata", wide(event.metadata.len()), len_max)?;
+        check_len("all tags", wide(tags_len(event)), u64::from(u16::MAX))?;
+        check_len("the idempotency key", wide(event.idempotency_key.len()), u64::from(u8::MAX))
+    }
+
+    /// Checks what depends on what is in the store; then gives every event its place.
+    fn assign(&self, batch: &Batch, assign: &mut Assign<'_>) -> Result<Receipt> {
+        let mut ends = self.check_expected(batch, assign)?;
+        let recorded_at = self.time_of(batch, assign)?;
+        let first = assign.end().position;
+        let end = first.plus(wide(batch.len()));
+        let mut revisions = Vec::with_capacity(batch.parts.len());
+        for part in &batch.parts {
+            let Some((stream, revision)) = ends.get_mut(part.stream.as_str()) else { continue };
+            let start = *revision;
+            for event in &part.events {
+                self.push(assign, (stream, *revision), event, (recorded_at, end));
+                *revision = revision.next();
+            }
+            revisions.push(start..*revision);
+        }
+        Ok(Receipt { positions: first..end, revisions, recorded_at })
+    }
+
+    fn push(
+        &self,
+        assign: &mut Assign<'_>,
+        (stream, revision): (&Arc<str>, Revision),
+        event: &NewEvent,
+        (recorded_at, batch_end): (Timestamp, Position),
+    ) {
+        let random_id = || EventId::version_7(recorded_at, &mut self.random.lock());
+        let position = assign.end().position;
+        let record = ToRecord {
+            stream,
+            event,
+            id: event.id.unwrap_or_else(random_id),
+            position,
+            revision,
+            recorded_at,
+            previous: assign.end().checksum,
+            durable_end: assign.durable_end(),
+            ends_batch: position.next() == batch_end,
+        };
+        assign.push(stream, &record);
+    }
+
+    /// Finds where each stream ends, and checks that it is as the batch expects.
+    fn check_expected<'a>(&self, batch: &'a Batch, assign: &Assign<'_>) -> Result<Ends<'a>> {
+        let mut ends = Ends::new();
+        for BatchPart { stream, expected, .. } in &batch.parts {
+            let (_, actual) = match ends.get(stream.as_str()) {
+                Some(known) => known,
+                None => {
+                    let end = self.end_of(stream, assign)?;
+                    ends.entry(stream).or_insert(end)
+                }
+            };
+            if !expected.holds(*actual) {
+                let (stream, expected, actual) = (stream.clone(), *expected, *actual);
+                return Err(Error::Conflict { stream, expected, actual });
+            }
+        }
+        Ok(ends)
+    }
+
+    /// The end of a stream, counting events that are not visible yet.
+    fn end_of(&self, stream: &str, assign: &Assign<'_>) -> Result<(Arc<str>, Revision)> {
+        match assign.stream_end(stream) {
+            Some(end) => Ok(end),
+            None => Ok((stream.into(), self.source.stream_end(stream)?)),
+        }
+    }
+
+    /// The recorded time of the batch, which is later than that of the batch before.
+    fn time_of(&self, batch: &Batch, assign: &Assign<'_>) -> Result<Timestamp> {
+        let end = assign.end();
+        let (last, is_first) = (end.recorded_at, end.position == Position::START);
+        let earliest = match last.as_nanos().checked_add(1) {
+            _ if is_first => Timestamp::MIN,
+            Some(ns) => Timestamp::from_nanos(ns),
+            None => return Err(Error::TimeWentBack { given: self.options.clock.now(), last }),
+        };
+        match batch.recorded_at {
+            Some(given) if given < earliest => Err(Error::TimeWentBack { given, last }),
+            Some(given) => Ok(given),
+            None => Ok(self.options.clock.now().max(earliest)),
+        }
+    }
+}
+
+fn check_len(what: &'static str, len: u64, max: u64) -> Result<()> {
+    if len > max { Err(Error::TooLarge { what, len, max }) } else { Ok(()) }
+}
+
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

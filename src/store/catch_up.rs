@@ -1,0 +1,119 @@
+//! Making an index know what the log holds.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::Record;
+use crate::index::Index;
+use crate::log::Segments;
+use crate::options::Progress;
+use crate::segment::Scanner;
+use crate::types::{Address, Entry, LogEnd, Position};
+
+/// Events that are given to the index at once, or a few more: batches stay whole.
+const CHUNK_COUNT: usize = 4_096;
+/// Names that are remembered, so that events of a stream share one.
+const NAMES_COUNT_MAX: usize = 64 << 10;
+
+/// Adds to `index` all events from `checkpoint` on, or all there are, and returns how many.
+/// Fails with the reason why the index cannot be used.
+pub(super) fn catch_up(
+    index: &Index,
+    segments: &Segments,
+    checkpoint: Option<&LogEnd>,
+    progress: Option<&Progress>,
+) -> Result<u64, String> {
+    let end = segments.visible();
+    let begin = checkpoint.map_or(Position::START, |checkpoint| checkpoint.position);
+    if let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.position >= end.position) {
+        let same = checkpoint.position == end.position && checkpoint.checksum == end.checksum;
+        return if same { Ok(0) } else { Err("it was of another log".to_owned()) };
+    }
+    let total = end.position.since(begin);
+    let mut filler = Filler { index, names: HashSet::new(), entries: Vec::new() };
+    let scanner = match checkpoint {
+        Some(checkpoint) => segments.scan_from(checkpoint),
+        None => segments.scan(Position::START),
+    };
+    filler
+        .fill(segments, scanner.map_err(say)?, end.position, |position| {
+            if let Some(progress) = progress {
+                progress.report(position.since(begin), total);
+            }
+        })
+        .map_err(say)?;
+    match index.fault() {
+        None => Ok(total),
+        Some(fault) => Err(fault.to_string()),
+    }
+}
+
+fn say(error: Error) -> String {
+    error.to_string()
+}
+
+/// Gives events to an index, chunk by chunk.
+struct Filler<'a> {
+    index: &'a Index,
+    names: HashSet<Arc<str>>,
+    entries: Vec<Entry>,
+}
+
+impl Filler<'_> {
+    fn fill(
+        &mut self,
+        segments: &Segments,
+        mut scanner: Scanner,
+        end: Position,
+        report: impl Fn(Position),
+    ) -> Result<()> {
+        while scanner.position() < end {
+            scanner = segments.cross(scanner)?;
+            let file = segments.file(scanner.segment())?;
+            let limit = segments.limit(&file)?;
+            let stop = segments.after(scanner.segment()).map_or(end, |next| next.min(end));
+            while scanner.position() < stop {
+                let (record, address) = scanner.read(limit)?;
+                self.add(&record, scanner.stream(&record), address);
+                if self.entries.len() >= CHUNK_COUNT || scanner.position() == stop {
+                    self.hand_over(scanner.end());
+                    report(scanner.position());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, record: &Record, stream: &str, address: Address) {
+        let stream = match self.names.get(stream) {
+            Some(name) => Arc::clone(name),
+            None => {
+                if self.names.len() >= NAMES_COUNT_MAX {
+                    self.names.clear();
+                }
+                let name: Arc<str> = stream.into();
+                self.names.insert(Arc::clone(&name));
+                name
+            }
+        };
+        self.entries.push(Entry {
+            stream,
+            revision: record.parts.revision,
+            position: record.parts.position,
+            recorded_at: record.parts.recorded_at,
+            address,
+        });
+    }
+
+    /// Gives the entries to the index, if the last one ended its batch.
+    fn hand_over(&mut self, end: Option<LogEnd>) {
+        let Some(end) = end else { return };
+        self.index.add(&self.entries, end);
+        self.entries.clear();
+        if self.index.is_checkpoint_due() && self.index.freeze().is_some() {
+            // A failure is kept with the index.
+            let _ = self.index.write_frozen();
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The store: the public face, and the only place where log and index meet for writing.
+//!
+//! Owns the life of an open store, from the lock to the note of a clean close.
+
+mod append;
+mod catch_up;
+mod open;
+mod open_index;
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::cursor::{Cursor, Source, StreamCursor, Streams};
+use crate::directory::{Directory, Lock};
+use crate::error::Result;
+use crate::event::{Batch, Expected, NewEvent, Receipt};
+use crate::index::Index;
+use crate::log::{Follow, Log};
+use crate::options::{Durability, Options};
+use crate::report::RecoveryReport;
+use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
+
+/// An open event store.
+///
+/// A handle: cloning one is cheap, and all clones are the same store. It may be used from any
+/// number of threads. The store is closed with [`Store::close`], or when the last handle and the
+/// last cursor are dropped.
+///
+/// ```
+/// use annals::{Expected, NewEvent, Store};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("shop.annals");
+/// let store = Store::open(path)?;
+/// store.append("cart-42", Expected::NoStream, [NewEvent::text("item-added", "a teapot")])?;
+/// store.append("cart-42", Expected::Exact(1), [NewEvent::text("cart-paid", "EUR 12")])?;
+///
+/// for event in store.read_stream("cart-42") {
+///     let event = event?;
+///     println!("{} {} {}", event.position(), event.event_type(), event.recorded_at());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// What all handles and cursors of a store share.
+#[derive(Debug)]
+struct Inner {
+    id: StoreId,
+    created_at: Timestamp,
+    directory: Arc<dyn Directory>,
+    options: Options,
+    log: Log,
+    source: Arc<Source>,
+    recovery: RecoveryReport,
+    random: Mutex<fastrand::Rng>,
+    /// Held by the thread that writes a checkpoint of the index.
+    checkpoint: Mutex<()>,
+    /// Held as long as the store is open.
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+/// Tells the index what the log has published.
+#[derive(Debug)]
+struct Indexer(Arc<Index>);
+
+impl Follow for Indexer {
+    fn published(&self, entries: &[Entry], end: LogEnd) {
+        self.0.add(entries, end);
+    }
+}
+
+impl Store {
+    /// Opens the store at `path` with the default [`Options`], and first creates it if nothing
+    /// is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Options::new().open(path)
+    }
+
+    /// Appends events to one stream, as one batch.
+    ///
+    /// The events become visible together or not at all. When this returns `Ok` they are as
+    /// durable as the store's [`Durability`] promises.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::append_batch`].
+    pub fn append(
+        &self,
+        stream: &str,
+        expected: Expected,
+        events: impl IntoIterator<Item = NewEvent>,
+    ) -> Result<Receipt> {
+        self.append_batch(Batch::new().append(stream, expected, events))
+    }
+
+    /// Appends a batch, to one stream or to several.
+    ///
+    /// The events become visible together or not at all. When this returns `Ok` they are as
+    /// durable as the store's [`Durability`] promises. Any thread may call it; batches that are
+    /// appended at the same time share a sync.
+    ///
+    /// # Errors
+    ///
+    /// Having appended nothing: [`Error::Conflict`](crate::Error::Conflict) if a stream is not as
+    /// expected, [`InvalidName`](crate::Error::InvalidName),
+    /// [`TooLarge`](crate::Error::TooLarge), [`EmptyBatch`](crate::Error::EmptyBatch),
+    /// [`TimeWentBack`](crate::Error::TimeWentBack), [`Poisoned`](crate::Error::Poisoned),
+    /// [`Closed`](crate::Error::Closed). [`Error::Io`](crate::Error::Io) from a write leaves the
+    /// store as it was; from a sync, the outcome is unknown until the store is reopened.
+    pub fn append_batch(&self, batch: Batch) -> Result<Receipt> {
+        self.append_batch_with(batch, self.inner.options.durability)
+    }
+
+    /// Appends a batch with a durability of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::append_batch`].
+    pub fn append_batch_with(&self, batch: Batch, durability: Durability) -> Result<Receipt> {
+        self.inner.append(&batch, durability)
+    }
+
+    /// Makes durable all that is visible.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if the sync fails. No later append is taken then until
+    /// the store is reopened.
+    pub fn sync(&self) -> Result<()> {
+        self.inner.log.sync()
+    }
+
+    /// A cursor over all events, from the first one forwards.
+    #[must_use]
+    pub fn read_all(&self) -> Cursor {
+        Cursor::new(Arc::clone(&self.inner.source), self.anchor())
+    }
+
+    /// A cursor over the events of `stream`, from the first one forwards. A stream without
+    /// events has none to give.
+    #[must_use]
+    pub fn read_stream(&self, stream: &str) -> StreamCursor {
+        StreamCursor::new(Arc::clone(&self.inner.source), self.anchor(), stream)
+    }
+
+    /// The streams that have events, in the byte order of their names.
+    #[must_use]
+    pub fn streams(&self) -> Streams {
+        Streams::new(Arc::clone(&self.inner.source), self.anchor())
+    }
+
+    /// The position of the first event that was recorded at `time` or later; the end if there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) from reading.
+    pub fn position_at(&self, time: Timestamp) -> Result<Position> {
+        self.inner.source.position_at(time)
+    }
+
+    /// The position after that of the last visible event, which is how many there are.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.inner.source.segments().visible().position
+    }
+
+    /// The revision after that of a stream's last event, which is how many it has; 0 if it has
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) or [`Error::Io`](crate::Error::Io) from reading,
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn stream_end(&self, stream: &str) -> Result<Revision> {
+        self.inner.source.visible()?;
+        self.inner.source.stream_end(stream)
+    }
+
+    /// What opening the store has found and done.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.recovery
+    }
+
+    /// The identity that the store got when it was created.
+    #[must_use]
+    pub fn id(&self) -> StoreId {
+        self.inner.id
+    }
+
+    /// When the store was created.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.inner.created_at
+    }
+
+    /// The directory that the store is in.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.inner.directory.path()
+    }
+
+    /// Closes the store, also for all other handles and for cursors, which fail with
+    /// [`Error::Closed`](crate::Error::Closed) from then on.
+    ///
+    /// Appends in flight are finished first, and everything visible is made durable. Dropping
+    /// the last handle and cursor does the same, but cannot report what goes wrong. Closing a
+    /// closed store does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if something could not be written or synced. The store is
+    /// closed all the same, and nothing is lost that was acknowledged as durable.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+
+    fn anchor(&self) -> Arc<dyn Debug + Send + Sync> {
+        Arc::clone(&self.inner) as Arc<dyn Debug + Send + Sync>
+    }
+}
+
+impl Inner {
+    /// Hands to the index's trees what is in memory, if there is enough of it. An index that
+    /// cannot take it is given up, and never fails an append.
+    fn checkpoint_if_due(&self) {
+        if !self.source.index().is_checkpoint_due() {
+            return;
+        }
+        let guard = match self.checkpoint.try_lock() {
+            Some(guard) => guard,
+            // Memory must not grow faster than checkpoints are written.
+            None if self.source.index().is_behind() => self.checkpoint.lock(),
+            None => return,
+        };
+        // A failure is kept with the index, which then answers nothing any more, or with the
+        // log, which then takes no more appends.
+        let _ = self.checkpoint();
+        drop(guard);
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        if let Some(end) = self.source.index().freeze() {
+            // A checkpoint bears witness, so what it names must be durable.
+            self.log.sync_to(end.position)?;
+            let _ = self.source.index().write_frozen();
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        let Some(lock) = self.lock.lock().take() else { return Ok(()) };
+        let checkpoint = self.checkpoint.lock();
+        let synced = self.checkpoint();
+        drop(checkpoint);
+        self.source.close();
+        let closed = self.log.close();
+        self.source.index().close();
+        drop(lock);
+        synced.and(closed)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Unwinding is no clean close: whatever broke may have broken the log as well.
+        if std::thread::panicking() {
+            self.source.index().close();
+        } else {
+            let _ = self.close();
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Opening: from a path to a store that may be used.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::cursor::Source;
+use crate::directory::{Directory, DiskDirectory, Lock, read_small};
+use crate::error::{Error, Result};
+use crate::format::{META_LEN, StoreMeta, VERSION};
+use crate::log::UnrecoveredLog;
+use crate::options::Options;
+use crate::segment::FOLDER as LOG_FOLDER;
+use crate::store::{Indexer, Inner, Store};
+use crate::types::StoreId;
+
+pub(crate) const META: &str = "store.meta";
+const LOCK: &str = "LOCK";
+/// What a creation that was interrupted may have left, besides temporary files.
+const OF_CREATION: [&str; 3] = [LOCK, LOG_FOLDER, META];
+
+impl Options {
+    /// Opens the store at `path`, and first creates it if nothing is there.
+    ///
+    /// What a crash has left is put right before this returns; [`Store::recovery`] says what was
+    /// found and done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if it is open already, [`Error::NotAStore`] if something else is at
+    /// `path`, [`Error::NewerFormat`], [`Error::InvalidOption`], and [`Error::Corrupt`] or
+    /// [`Error::CorruptFile`] if something is damaged or missing that was durable; then no file
+    /// has been changed.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
+        self.check()?;
+        let path = path.as_ref();
+        let disk = DiskDirectory::new(path);
+        if path.exists() {
+            refuse_what_is_no_store(&disk)?;
+        } else if self.create {
+            disk.create().map_err(Error::io("create", path))?;
+        }
+        self.open_in(Arc::new(disk))
+    }
+
+    /// Opens the store in `directory`.
+    fn open_in(&self, directory: Arc<dyn Directory>) -> Result<Store> {
+        if !self.create && read_meta(&*directory)?.is_none() {
+            return Err(Error::NotAStore { path: directory.path().to_owned() });
+        }
+        let lock = take_lock(&*directory)?;
+        let (meta, created) = match read_meta(&*directory)? {
+            Some(meta) => (meta, false),
+            None => (self.create_in(&*directory)?, true),
+        };
+        let mut store = self.open_locked(directory, meta, lock)?;
+        if let Some(inner) = Arc::get_mut(&mut store.inner) {
+            inner.recovery.created = created;
+        }
+        Ok(store)
+    }
+
+    fn open_locked(
+        &self,
+        directory: Arc<dyn Directory>,
+        meta: StoreMeta,
+        lock: Box<dyn Lock>,
+    ) -> Result<Store> {
+        let mut unrecovered = UnrecoveredLog::scan(Arc::clone(&directory), meta.store)?;
+        let opened = self.open_index(&*directory, meta.store);
+        if let Some(checkpoint) = &opened.checkpoint {
+            unrecovered.add_index_checkpoint(checkpoint.position);
+        }
+        let (begin, mut recovery) = unrecovered.recover()?;
+        let segments = Arc::clone(&begin.segments);
+        let (index, found) = self.bring_up(&*directory, &segments, opened);
+        recovery.index = found;
+        let index = Arc::new(index);
+        let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));
+        let inner = Inner {
+            id: meta.store,
+            created_at: meta.created_at,
+            directory,
+            options: self.clone(),
+            log,
+            source: Arc::new(Source::new(segments, index)),
+            recovery,
+            random: Mutex::new(fastrand::Rng::new()),
+            checkpoint: Mutex::new(()),
+            lock: Mutex::new(Some(lock)),
+        };
+        Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// Makes an empty store. `store.meta` comes last: with it, the store exists.
+    fn create_in(&self, directory: &dyn Directory) -> Result<StoreMeta> {
+        let path = directory.path().to_owned();
+        directory.create_folder(LOG_FOLDER).map_err(Error::io("create", &path))?;
+        let created_at = self.clock.now();
+        let store = StoreId::random(created_at, &mut fastrand::Rng::new());
+        crate::log::create(directory, store)?;
+        let meta = StoreMeta { store, created_at };
+        directory.replace(META, &meta.encode()).map_err(Error::io("create", &path))?;
+        Ok(meta)
+    }
+}
+
+/// Makes sure that nothing is written into a directory that is something else.
+fn refuse_what_is_no_store(disk: &DiskDirectory) -> Result<()> {
+    let path = disk.path();
+    let not_a_store = || Error::NotAStore { path: path.to_owned() };
+    if !path.is_dir() {
+        return Err(not_a_store());
+    }
+    let names = disk.list("").map_err(Error::io("list", path))?;
+    let ours = |name: &String| OF_CREATION.contains(&name.as_str()) || name.starts_with(".new-");
+    if names.iter().all(ours) || names.iter().any(|name| name == META) {
+        return Ok(());
+    }
+    Err(not_a_store())
+}
+
+fn take_lock(directory: &dyn Directory) -> Result<Box<dyn Lock>> {
+    let path = directory.path();
+    let lock = directory.lock(LOCK).map_err(Error::io("lock", &directory.path_of(LOCK)))?;
+    lock.ok_or_else(|| Error::Locked { path: path.to_owned() })
+}
+
+/// Reads what the store says of itself; `None` if it does not exist yet.
+pub(crate) fn read_meta(directory: &dyn Directory) -> Result<Option<StoreMeta>> {
+    let path = directory.path_of(META);
+    let bytes = read_small(directory, META, META_LEN).map_err(Error::io("read", &path))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    match StoreMeta::decode(&bytes) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(fault) => match StoreMeta::version_of(&bytes) {
+            Some(found) if found > VERSION => {
+                Err(Error::NewerFormat { path, found, supported: VERSION })
+            }
+            _ => Err(Error::CorruptFile { path, expected: fault.0 }),
+        },
+    }
+}

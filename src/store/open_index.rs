@@ -1,0 +1,120 @@
+//! Opening the index, which may be missing, foreign or broken, and must never stop a store.
+
+use crate::directory::{Directory, read_small};
+use crate::index::{
+    ENDS_CACHE_COUNT_MAX, Index, IndexFault, IndexOptions, MARK_INTERVAL_LEN, Trees, open_sled,
+};
+use crate::log::Segments;
+use crate::options::Options;
+use crate::report::IndexRecovery;
+use crate::store::catch_up::catch_up;
+use crate::types::{LogEnd, StoreId};
+
+const INDEX: &str = "index";
+/// Where an index that cannot be used goes, so that someone may look into it.
+const BROKEN: &str = "index.broken";
+/// There while the index is being opened: if it is still there, opening it has ended the
+/// process, as a panic does where panics abort.
+const OPENING: &str = "index.opening";
+
+/// An index as it was opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    index: Option<Index>,
+    /// How far it knows the log.
+    pub(super) checkpoint: Option<LogEnd>,
+    /// Why it must be built anew.
+    reason: String,
+}
+
+impl Opened {
+    fn unusable(reason: impl ToString) -> Self {
+        Self { index: None, checkpoint: None, reason: reason.to_string() }
+    }
+}
+
+impl Options {
+    fn index_options(&self) -> IndexOptions {
+        IndexOptions {
+            checkpoint_event_count: self.checkpoint_event_count,
+            mark_interval_len: MARK_INTERVAL_LEN,
+            ends_cache_count_max: ENDS_CACHE_COUNT_MAX,
+        }
+    }
+
+    /// Opens the index as it is.
+    pub(super) fn open_index(&self, directory: &dyn Directory, store: StoreId) -> Opened {
+        if directory.list(INDEX).is_err() {
+            return Opened::unusable("there was none");
+        }
+        if !matches!(read_small(directory, OPENING, 0), Ok(None)) {
+            return Opened::unusable("the last try to open it did not end");
+        }
+        match self.open_trees(directory).and_then(|trees| self.index_on(trees, store)) {
+            Ok((index, Some(checkpoint))) => {
+                Opened { index: Some(index), checkpoint: Some(checkpoint), reason: String::new() }
+            }
+            Ok((_, None)) => Opened::unusable("it had no checkpoint"),
+            Err(fault) => Opened::unusable(fault),
+        }
+    }
+
+    fn index_on(
+        &self,
+        trees: Box<dyn Trees>,
+        store: StoreId,
+    ) -> Result<(Index, Option<LogEnd>), IndexFault> {
+        Index::open(trees, store, self.index_options())
+    }
+
+    fn open_trees(&self, directory: &dyn Directory) -> Result<Box<dyn Trees>, IndexFault> {
+        // Without the mark a crash while opening is not noticed, and that is all.
+        let _ = directory.replace(OPENING, b"");
+        let trees = open_sled(&directory.path_of(INDEX), self.index_cache_len);
+        let _ = directory.remove(OPENING);
+        trees
+    }
+
+    /// Makes an opened index know the whole log: adds what it lacks, or builds it anew.
+    pub(super) fn bring_up(
+        &self,
+        directory: &dyn Directory,
+        segments: &Segments,
+        opened: Opened,
+    ) -> (Index, IndexRecovery) {
+        let Opened { index, checkpoint, mut reason } = opened;
+        if let (Some(index), Some(checkpoint)) = (index, checkpoint) {
+            match catch_up(&index, segments, Some(&checkpoint), self.progress.as_ref()) {
+                Ok(0) => return (index, IndexRecovery::Current),
+                Ok(event_count) => return (index, IndexRecovery::CaughtUp { event_count }),
+                Err(why) => reason = why,
+            }
+            index.close();
+        }
+        match self.rebuild(directory, segments) {
+            Ok((index, event_count)) => (index, IndexRecovery::Rebuilt { event_count, reason }),
+            Err(reason) => (self.no_index(segments.store()), IndexRecovery::Unavailable { reason }),
+        }
+    }
+
+    /// Moves the old index aside and builds a new one from the log.
+    fn rebuild(
+        &self,
+        directory: &dyn Directory,
+        segments: &Segments,
+    ) -> Result<(Index, u64), String> {
+        if directory.list(INDEX).is_ok_and(|names| !names.is_empty()) {
+            let _ = directory.remove_folder(BROKEN);
+            directory.rename_folder(INDEX, BROKEN).map_err(|error| error.to_string())?;
+        }
+        let trees = self.open_trees(directory).map_err(|fault| fault.to_string())?;
+        let index = self.index_on(trees, segments.store()).map_err(|fault| fault.to_string())?.0;
+        let event_count = catch_up(&index, segments, None, self.progress.as_ref())?;
+        Ok((index, event_count))
+    }
+
+    /// An index that answers nothing, so that everything is found by scanning.
+    fn no_index(&self, store: StoreId) -> Index {
+        Index::unavailable(store, self.index_options())
+    }
+}
