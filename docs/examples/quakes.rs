@@ -252,7 +252,7 @@ fn store_path() -> Result<PathBuf> {
     let is_directory = |path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     if !is_directory(&home) || !is_file(&mark) {
         let home = home.display();
-        return Err(format!("{home} was not made by this example; name a path for the store").into());
+        return Err(format!("{home} is not of this example; name a path").into());
     }
     if is_directory(&store) {
         fs::remove_dir_all(&store)?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::event::NewEvent;
+use crate::options::Durability;
 use crate::types::{Position, Revision, Timestamp};
 
 /// What an append expects of a stream. If the stream is otherwise, nothing is appended.
@@ -59,6 +60,7 @@ impl fmt::Display for Expected {
 pub struct Batch {
     pub(crate) parts: Vec<BatchPart>,
     pub(crate) recorded_at: Option<Timestamp>,
+    pub(crate) durability: Option<Durability>,
 }
 
 /// The events of a batch that go to one stream.
@@ -97,6 +99,14 @@ impl Batch {
     #[must_use]
     pub fn recorded_at(mut self, time: Timestamp) -> Self {
         self.recorded_at = Some(time);
+        self
+    }
+
+    /// When the append of this batch returns. Default: as the store's
+    /// [`Options::durability`](crate::Options::durability) says.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
         self
     }
 

@@ -6,7 +6,7 @@ use crate::format::fields::{BlockWriter, Fault, Fields};
 use crate::types::{Address, LogEnd, Position, StoreId, Timestamp};
 
 const NOTE_LEN: usize = 64;
-const MAGIC: &[u8; 8] = b"annalcln";
+const MAGIC: [u8; 8] = *b"annalcln";
 
 /// Where the log of a store ended when it was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,9 +21,9 @@ impl<'a> Fields<'a> {
     }
 
     /// The fields between `magic` and the checksum, once both have been found right.
-    pub(crate) fn of_block(bytes: &'a [u8], len: usize, magic: &[u8; 8]) -> Result<Self, Fault> {
+    pub(crate) fn of_block(bytes: &'a [u8], len: usize, magic: [u8; 8]) -> Result<Self, Fault> {
         let block = bytes.get(..len).ok_or(Fault("a whole block"))?;
-        let rest = block.strip_prefix(magic).ok_or(Fault("the magic of its kind"))?;
+        let rest = block.strip_prefix(&magic).ok_or(Fault("the magic of its kind"))?;
         let (covered, stored) =
             block.split_last_chunk::<CHECKSUM_LEN>().ok_or(Fault("a whole block"))?;
         if checksum(covered) != u32::from_le_bytes(*stored) {
@@ -71,7 +71,7 @@ impl<'a> Fields<'a> {
 pub(crate) struct BlockWriter(Vec<u8>);
 
 impl BlockWriter {
-    pub(crate) fn new(magic: &[u8; 8]) -> Self {
+    pub(crate) fn new(magic: [u8; 8]) -> Self {
         Self(magic.to_vec())
     }
 

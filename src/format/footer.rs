@@ -7,7 +7,7 @@ use crate::types::{Position, StoreId, Timestamp};
 
 /// Bytes of the footer.
 pub(crate) const FOOTER_LEN: usize = 96;
-const MAGIC: &[u8; 8] = b"annalend";
+const MAGIC: [u8; 8] = *b"annalend";
 
 /// What a sealed segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

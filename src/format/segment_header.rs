@@ -8,7 +8,7 @@ use crate::types::{Position, StoreId, Timestamp};
 
 /// Bytes of the header; the first record stands right after it.
 pub(crate) const HEADER_LEN: usize = 64;
-const MAGIC: &[u8; 8] = b"annalseg";
+const MAGIC: [u8; 8] = *b"annalseg";
 
 /// What a segment says of itself and of the log before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

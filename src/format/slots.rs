@@ -9,7 +9,7 @@ use crate::types::{Position, StoreId};
 pub(crate) const SLOTS_LEN: usize = 1_024;
 const SLOT_LEN: usize = 512;
 const BLOCK_LEN: usize = 64;
-const MAGIC: &[u8; 8] = b"annalcon";
+const MAGIC: [u8; 8] = *b"annalcon";
 
 /// The durable place of a consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::types::{StoreId, Timestamp};
 
 /// Bytes of the file.
 pub(crate) const META_LEN: usize = 64;
-const MAGIC: &[u8; 8] = b"annals\r\n";
+const MAGIC: [u8; 8] = *b"annals\r\n";
 
 /// What a store is, as it says itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl StoreMeta {
     /// The format version that the file claims, whatever else is in it; `None` if it is no
     /// `store.meta` at all. A newer version may lay out the rest in another way.
     pub(crate) fn version_of(bytes: &[u8]) -> Option<u32> {
-        Fields::new(bytes.strip_prefix(MAGIC)?).u32().ok()
+        Fields::new(bytes.strip_prefix(&MAGIC)?).u32().ok()
     }
 }
 

@@ -154,3 +154,31 @@ impl Trees for SledTrees {
         self.call(|database| database.db.flush().map(drop))
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_or_an_error_of_sled_is_a_fault() {
+        assert!(matches!(caught::<()>(|| panic!("as sled does")), Err(IndexFault::Panicked)));
+        let error = || Err::<(), _>(sled::Error::ReportableBug(String::new()));
+        assert!(matches!(caught(error), Err(IndexFault::Failed { .. })));
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_a_directory_is_a_fault() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(open_sled(file.path(), 1 << 20), Err(IndexFault::Failed { .. })));
+    }
+
+    #[test]
+    fn trees_can_be_opened_again_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..20_u8 {
+            let trees = open_sled(dir.path(), 1 << 20).unwrap();
+            assert_eq!(trees.scan(Tree::Ends, &[]..&[0xff], 100).unwrap().len(), usize::from(n));
+            trees.apply(Tree::Ends, vec![(vec![n], vec![n])]).unwrap();
+        }
+    }
+}

@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::event::{Batch, BatchPart, NewEvent, Receipt};
 use crate::format::{ToRecord, record_len, tags_len};
 use crate::log::Assign;
-use crate::options::Durability;
 use crate::store::Inner;
 use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name};
 
@@ -15,7 +14,8 @@ use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name}
 type Ends<'a> = HashMap<&'a str, (Arc<str>, Revision)>;
 
 impl Inner {
-    pub(super) fn append(&self, batch: &Batch, durability: Durability) -> Result<Receipt> {
+    pub(super) fn append(&self, batch: &Batch) -> Result<Receipt> {
+        let durability = batch.durability.unwrap_or(self.options.durability);
         let len = self.check(batch)?;
         let receipt = self.log.append(len, durability, |assign| self.assign(batch, assign))?;
         self.checkpoint_if_due();
@@ -98,15 +98,12 @@ impl Inner {
     fn check_expected<'a>(&self, batch: &'a Batch, assign: &Assign<'_>) -> Result<Ends<'a>> {
         let mut ends = Ends::new();
         for BatchPart { stream, expected, .. } in &batch.parts {
-            let (_, actual) = match ends.get(stream.as_str()) {
-                Some(known) => known,
-                None => {
-                    let end = self.end_of(stream, assign)?;
-                    ends.entry(stream).or_insert(end)
-                }
-            };
-            if !expected.holds(*actual) {
-                let (stream, expected, actual) = (stream.clone(), *expected, *actual);
+            if !ends.contains_key(stream.as_str()) {
+                ends.insert(stream, self.end_of(stream, assign)?);
+            }
+            let actual = ends.get(stream.as_str()).map_or(Revision::START, |(_, end)| *end);
+            if !expected.holds(actual) {
+                let (stream, expected) = (stream.clone(), *expected);
                 return Err(Error::Conflict { stream, expected, actual });
             }
         }

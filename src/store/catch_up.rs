@@ -37,19 +37,19 @@ pub(super) fn catch_up(
         None => segments.scan(Position::START),
     };
     filler
-        .fill(segments, scanner.map_err(say)?, end.position, |position| {
+        .fill(segments, scanner.map_err(|error| say(&error))?, end.position, |position| {
             if let Some(progress) = progress {
                 progress.report(position.since(begin), total);
             }
         })
-        .map_err(say)?;
+        .map_err(|error| say(&error))?;
     match index.fault() {
         None => Ok(total),
         Some(fault) => Err(fault.to_string()),
     }
 }
 
-fn say(error: Error) -> String {
+fn say(error: &Error) -> String {
     error.to_string()
 }
 
@@ -86,17 +86,7 @@ impl Filler<'_> {
     }
 
     fn add(&mut self, record: &Record, stream: &str, address: Address) {
-        let stream = match self.names.get(stream) {
-            Some(name) => Arc::clone(name),
-            None => {
-                if self.names.len() >= NAMES_COUNT_MAX {
-                    self.names.clear();
-                }
-                let name: Arc<str> = stream.into();
-                self.names.insert(Arc::clone(&name));
-                name
-            }
-        };
+        let stream = self.names.get(stream).cloned().unwrap_or_else(|| self.remember(stream));
         self.entries.push(Entry {
             stream,
             revision: record.parts.revision,
@@ -104,6 +94,15 @@ impl Filler<'_> {
             recorded_at: record.parts.recorded_at,
             address,
         });
+    }
+
+    fn remember(&mut self, stream: &str) -> Arc<str> {
+        if self.names.len() >= NAMES_COUNT_MAX {
+            self.names.clear();
+        }
+        let name: Arc<str> = stream.into();
+        self.names.insert(Arc::clone(&name));
+        name
     }
 
     /// Gives the entries to the index, if the last one ended its batch.

@@ -7,6 +7,7 @@ mod catch_up;
 mod open;
 mod open_index;
 
+use std::borrow::Borrow;
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::error::Result;
 use crate::event::{Batch, Expected, NewEvent, Receipt};
 use crate::index::Index;
 use crate::log::{Follow, Log};
-use crate::options::{Durability, Options};
+use crate::options::Options;
 use crate::report::RecoveryReport;
 use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
 
@@ -90,7 +91,7 @@ impl Store {
     /// Appends events to one stream, as one batch.
     ///
     /// The events become visible together or not at all. When this returns `Ok` they are as
-    /// durable as the store's [`Durability`] promises.
+    /// durable as the store's [`Durability`](crate::Durability) promises.
     ///
     /// # Errors
     ///
@@ -107,8 +108,9 @@ impl Store {
     /// Appends a batch, to one stream or to several.
     ///
     /// The events become visible together or not at all. When this returns `Ok` they are as
-    /// durable as the store's [`Durability`] promises. Any thread may call it; batches that are
-    /// appended at the same time share a sync.
+    /// durable as the [`Durability`](crate::Durability) of the batch, or else of the store, promises. Any thread may
+    /// call it; batches that are appended at the same time share a sync. Takes a [`Batch`] or a
+    /// reference to one, which may then be tried again.
     ///
     /// # Errors
     ///
@@ -118,17 +120,8 @@ impl Store {
     /// [`TimeWentBack`](crate::Error::TimeWentBack), [`Poisoned`](crate::Error::Poisoned),
     /// [`Closed`](crate::Error::Closed). [`Error::Io`](crate::Error::Io) from a write leaves the
     /// store as it was; from a sync, the outcome is unknown until the store is reopened.
-    pub fn append_batch(&self, batch: Batch) -> Result<Receipt> {
-        self.append_batch_with(batch, self.inner.options.durability)
-    }
-
-    /// Appends a batch with a durability of its own.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Store::append_batch`].
-    pub fn append_batch_with(&self, batch: Batch, durability: Durability) -> Result<Receipt> {
-        self.inner.append(&batch, durability)
+    pub fn append_batch(&self, batch: impl Borrow<Batch>) -> Result<Receipt> {
+        self.inner.append(batch.borrow())
     }
 
     /// Makes durable all that is visible.
@@ -228,7 +221,7 @@ impl Store {
     }
 
     fn anchor(&self) -> Arc<dyn Debug + Send + Sync> {
-        Arc::clone(&self.inner) as Arc<dyn Debug + Send + Sync>
+        self.inner.clone()
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    fn unusable(reason: impl ToString) -> Self {
+    fn unusable(reason: &impl ToString) -> Self {
         Self { index: None, checkpoint: None, reason: reason.to_string() }
     }
 }
@@ -45,17 +45,17 @@ impl Options {
     /// Opens the index as it is.
     pub(super) fn open_index(&self, directory: &dyn Directory, store: StoreId) -> Opened {
         if directory.list(INDEX).is_err() {
-            return Opened::unusable("there was none");
+            return Opened::unusable(&"there was none");
         }
         if !matches!(read_small(directory, OPENING, 0), Ok(None)) {
-            return Opened::unusable("the last try to open it did not end");
+            return Opened::unusable(&"the last try to open it did not end");
         }
         match self.open_trees(directory).and_then(|trees| self.index_on(trees, store)) {
             Ok((index, Some(checkpoint))) => {
                 Opened { index: Some(index), checkpoint: Some(checkpoint), reason: String::new() }
             }
-            Ok((_, None)) => Opened::unusable("it had no checkpoint"),
-            Err(fault) => Opened::unusable(fault),
+            Ok((_, None)) => Opened::unusable(&"it had no checkpoint"),
+            Err(fault) => Opened::unusable(&fault),
         }
     }
 

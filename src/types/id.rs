@@ -31,10 +31,9 @@ impl EventId {
     /// A time before 1970 counts as 1970, which such a UUID cannot go below.
     pub(crate) fn version_7(time: Timestamp, random: &mut fastrand::Rng) -> Self {
         let ms = u64::try_from(time.as_nanos() / 1_000_000).unwrap_or(0);
-        let (high, low) = (random.u128(..).to_le_bytes(), ms);
-        let [a, b, c, d, e, f, g, h, i, j, ..] = high;
-        let bits = [a, b, c, d, e, f, g, h, i, j];
-        Self(uuid::Builder::from_unix_timestamp_millis(low, &bits).into_uuid().into_bytes())
+        let mut bits = [0; 10];
+        random.fill(&mut bits);
+        Self(uuid::Builder::from_unix_timestamp_millis(ms, &bits).into_uuid().into_bytes())
     }
 }
 

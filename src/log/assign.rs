@@ -1,0 +1,88 @@
+//! Giving places: to the events of one batch, in the group that takes batches.
+
+use std::sync::Arc;
+
+use crate::format::{ToRecord, encode_record};
+use crate::log::commit::State;
+use crate::segment::records_start;
+use crate::types::{Address, Entry, LogEnd, Position, Revision};
+
+/// Gives the events of one batch their places.
+#[derive(Debug)]
+pub(crate) struct Assign<'a> {
+    state: &'a mut State,
+    /// The end of the log after the events added so far.
+    end: LogEnd,
+    rolls: bool,
+    bytes_before: usize,
+    entries_before: usize,
+    finished: bool,
+}
+
+impl<'a> Assign<'a> {
+    pub(super) fn new(state: &'a mut State, rolls: bool) -> Self {
+        let mut end = state.forming.end;
+        if rolls {
+            end.address = Address { segment: end.position, offset: records_start() };
+        }
+        let (bytes_before, entries_before) =
+            (state.forming.bytes.len(), state.forming.entries.len());
+        Self { state, end, rolls, bytes_before, entries_before, finished: false }
+    }
+
+    /// The end of the log, of all that has been assigned.
+    pub(crate) fn end(&self) -> &LogEnd {
+        &self.end
+    }
+
+    /// The durable end of the log, as it is known now.
+    pub(crate) fn durable_end(&self) -> Position {
+        self.state.durable
+    }
+
+    /// The end of a stream that has events which are not visible yet.
+    pub(crate) fn stream_end(&self, stream: &str) -> Option<(Arc<str>, Revision)> {
+        let forming = self.state.forming.ends.get_key_value(stream);
+        let found = forming.or_else(|| self.state.in_flight.get_key_value(stream));
+        found.map(|(stream, end)| (Arc::clone(stream), *end))
+    }
+
+    /// Adds the next event of the batch.
+    pub(crate) fn push(&mut self, stream: &Arc<str>, record: &ToRecord<'_>) {
+        let forming = &mut self.state.forming;
+        let len_before = forming.bytes.len();
+        self.end.checksum = encode_record(record, &mut forming.bytes);
+        forming.entries.push(Entry {
+            stream: Arc::clone(stream),
+            revision: record.revision,
+            position: record.position,
+            recorded_at: record.recorded_at,
+            address: self.end.address,
+        });
+        let len = forming.bytes.len() - len_before;
+        self.end.address.offset += u64::try_from(len).unwrap_or(u64::MAX);
+        self.end.position = record.position.next();
+        self.end.recorded_at = record.recorded_at;
+    }
+
+    /// Makes the batch part of the group.
+    pub(super) fn finish(mut self) {
+        self.finished = true;
+        let forming = &mut self.state.forming;
+        forming.rolls |= self.rolls;
+        forming.end = self.end;
+        for entry in forming.entries.iter().skip(self.entries_before) {
+            forming.ends.insert(Arc::clone(&entry.stream), entry.revision.next());
+        }
+    }
+}
+
+impl Drop for Assign<'_> {
+    /// Takes back what was added, if the batch was given up.
+    fn drop(&mut self) {
+        if !self.finished {
+            self.state.forming.bytes.truncate(self.bytes_before);
+            self.state.forming.entries.truncate(self.entries_before);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Group commit: what waits to be written, and who writes it.
+//!
+//! Owns the log's state. Any thread that waits leads if no one else does: it writes and syncs the
+//! group that has formed, while the next one forms.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use parking_lot::MutexGuard;
+
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::log::group::{Ends, Failure, Group, Outcome};
+use crate::log::writer::WriteError;
+use crate::segment::records_start;
+use crate::types::{LogEnd, Position};
+
+/// A group takes no more batches once it has this many bytes.
+const GROUP_LEN_MAX: usize = 4 << 20;
+
+/// What the log's lock guards.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) status: Status,
+    /// End of what is written, which is the visible end.
+    pub(super) written: LogEnd,
+    /// End of what is durable.
+    pub(super) durable: Position,
+    /// The group that takes batches.
+    pub(super) forming: Group,
+    /// Ends of streams in the group that is being written.
+    pub(super) in_flight: Ends,
+    /// Whether a thread is writing a group.
+    pub(super) leading: bool,
+}
+
+/// Whether the log takes appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Open,
+    /// No more: a sync has failed.
+    Poisoned,
+    Closed,
+}
+
+impl State {
+    /// A log without anything to be written, whose end is durable.
+    pub(super) fn new(end: LogEnd) -> Self {
+        Self {
+            status: Status::Open,
+            written: end,
+            durable: end.position,
+            forming: Group::after(end),
+            in_flight: Ends::new(),
+            leading: false,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        match self.status {
+            Status::Open => Ok(()),
+            Status::Poisoned => Err(Error::Poisoned),
+            Status::Closed => Err(Error::Closed),
+        }
+    }
+
+    /// Takes note of what became of `group`, and tells those who wait for it.
+    fn settle(&mut self, group: &Group, written: Result<(), WriteError>) {
+        match written {
+            Ok(()) => {
+                self.written = group.end;
+                if group.syncs {
+                    self.durable = group.end.position;
+                } else if group.rolls {
+                    self.durable = group.start.position;
+                }
+                group.outcome.set(Ok(()));
+            }
+            Err(WriteError::Undone { cause, end }) => {
+                let failure = Failure::of(&cause);
+                self.written = end;
+                if end.address != group.start.address {
+                    // The new segment is there, and all before it was synced.
+                    self.durable = end.position;
+                }
+                group.outcome.set(Err(failure.clone()));
+                self.fail_forming(end, failure);
+            }
+            Err(WriteError::Unknown { cause }) => self.poison(group, &cause),
+        }
+    }
+
+    /// Ends appending: it is not known what of `group` is on the medium.
+    fn poison(&mut self, group: &Group, cause: &Error) {
+        self.status = Status::Poisoned;
+        group.outcome.set(Err(Failure::of(cause)));
+        self.fail_forming(self.written, Failure::Poisoned);
+    }
+
+    /// Drops what was to be written and tells those who wait for it.
+    fn fail_forming(&mut self, end: LogEnd, failure: Failure) {
+        let failed = std::mem::replace(&mut self.forming, Group::after(end));
+        failed.outcome.set(Err(failure));
+    }
+}
+
+impl Log {
+    /// Waits until the forming group can take a batch of `len` bytes, and says whether that
+    /// batch begins a new segment.
+    pub(super) fn make_room(&self, state: &mut MutexGuard<'_, State>, len: u64) -> Result<bool> {
+        loop {
+            state.check()?;
+            let end = state.forming.end.address.offset;
+            let fits = end.saturating_add(len) <= records_start() + self.batch_len_max();
+            let rolls = !fits && end > records_start();
+            let forming = &state.forming;
+            if forming.is_empty() || (!rolls && forming.bytes.len() < GROUP_LEN_MAX) {
+                return Ok(rolls);
+            }
+            self.advance(state);
+        }
+    }
+
+    /// Waits until it is known what became of a group, leading it if no one else leads.
+    pub(super) fn wait(&self, state: &mut MutexGuard<'_, State>, outcome: &Outcome) -> Result<()> {
+        loop {
+            if let Some(outcome) = outcome.get() {
+                return outcome;
+            }
+            self.advance(state);
+        }
+    }
+
+    /// Writes the forming group, or waits for the thread that is writing the one before.
+    pub(super) fn advance(&self, state: &mut MutexGuard<'_, State>) {
+        if state.leading {
+            self.changed.wait(state);
+        } else {
+            self.lead(state);
+        }
+    }
+
+    /// Writes the forming group while the next one forms. Whatever happens, even a panic, those
+    /// who wait for the group are told.
+    fn lead(&self, state: &mut MutexGuard<'_, State>) {
+        let next = Group::after(state.forming.end);
+        let mut group = std::mem::replace(&mut state.forming, next);
+        state.in_flight = std::mem::take(&mut group.ends);
+        state.leading = true;
+        let unsynced = state.durable < group.start.position;
+        let written = MutexGuard::unlocked(state, || {
+            catch_unwind(AssertUnwindSafe(|| self.write_and_publish(&group, unsynced)))
+        });
+        state.leading = false;
+        state.in_flight = Ends::new();
+        let panic = match written {
+            Ok(written) => {
+                state.settle(&group, written);
+                None
+            }
+            Err(panic) => {
+                state.poison(&group, &Error::Poisoned);
+                Some(panic)
+            }
+        };
+        self.changed.notify_all();
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+    }
+
+    fn write_and_publish(&self, group: &Group, unsynced: bool) -> Result<(), WriteError> {
+        self.writer.lock().write(group, unsynced, &self.segments)?;
+        if !group.is_empty() {
+            self.follower.published(&group.entries, group.end);
+            self.segments.set_visible(group.end);
+        }
+        Ok(())
+    }
+}
