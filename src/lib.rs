@@ -48,10 +48,13 @@ mod error;
 mod event;
 mod format;
 mod index;
+pub mod inspect;
 mod log;
 mod options;
 mod report;
 mod segment;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod store;
 mod types;
 

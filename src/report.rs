@@ -50,6 +50,8 @@ pub struct TornTail {
 pub enum Witness {
     /// The header of the last segment: all before it was durable when it was created.
     SegmentHeader,
+    /// The footer of the last segment: it was sealed after another had been created.
+    SegmentFooter,
     /// A record, which names the durable end as it was known when the record was written.
     Record,
     /// The note of a clean close.

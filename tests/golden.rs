@@ -2,6 +2,8 @@
 //! writes the same bytes for the same events and the same clock.
 //!
 //! The page `docs/format.md` is held to the same: its worked example is a store.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "the worked example is printed to be put on the page")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

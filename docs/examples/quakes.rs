@@ -31,27 +31,27 @@ const REVISED: &str = "quake-revised";
 const BAR_WIDTH: u64 = 40;
 
 /// One line of the data, and the payload of its events. The data tells only the last state of a
-/// quake, so both of its events carry the same.
+/// quake, so both of its events carry the same. What says most comes first, for `annals-dump`.
 #[derive(Serialize, Deserialize)]
 struct Quake {
-    id: String,
+    mag: f64,
+    #[serde(rename = "magType")]
+    mag_type: String,
+    place: String,
+    depth_km: f64,
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
     /// When it happened, in milliseconds since 1970.
     time: i64,
     /// When its entry was last revised, in milliseconds since 1970.
     updated: i64,
     /// The network that reported it.
     net: String,
-    #[serde(rename = "type")]
-    kind: String,
-    mag: f64,
-    #[serde(rename = "magType")]
-    mag_type: String,
-    place: String,
-    status: String,
+    id: String,
     sig: i64,
     lon: f64,
     lat: f64,
-    depth_km: f64,
 }
 
 /// An event to append, and the time to record it with.
@@ -230,8 +230,9 @@ fn print_where(out: &mut impl Write, path: &Path) -> Result<()> {
     let dump = "cargo run --release --features cli --bin annals-dump --";
     let path = path.display();
     writeln!(out, "\nThe store is kept at {path}. To look into it:\n")?;
-    writeln!(out, "  {dump} events {path}")?;
-    writeln!(out, "  {dump} streams {path} --format jsonl")?;
+    writeln!(out, "  {dump} streams {path}")?;
+    writeln!(out, "  {dump} events {path} --stream us --reverse --limit 5")?;
+    writeln!(out, "  {dump} events {path} --format jsonl")?;
     Ok(())
 }
 

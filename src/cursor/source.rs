@@ -118,7 +118,7 @@ impl Source {
         while low < high {
             let middle = low.midpoint(high);
             let Some(base) = bases.get(middle) else { break };
-            let header = self.segments.file(*base)?.header(self.segments.store())?;
+            let header = self.segments.file(*base)?.header()?;
             if header.recorded_before < time {
                 low = middle + 1;
             } else {

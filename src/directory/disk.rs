@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::directory::{Directory, Lock, RandomFile};
+use crate::directory::{Directory, Lock, RandomFile, TEMPORARY_PREFIX};
 
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
@@ -101,7 +101,8 @@ impl Directory for DiskDirectory {
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>> {
         let path = self.path_of(name);
         // The temporary file is created for its owner alone, and removed if anything fails.
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(parent(&path))?;
+        let mut file =
+            tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(parent(&path))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         let file = file.persist(&path)?;
@@ -110,8 +111,11 @@ impl Directory for DiskDirectory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path_of(name))?;
-        self.sync_entry(name)
+        match fs::remove_file(self.path_of(name)) {
+            // It may have been removed before, and that not been made durable.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.sync_entry(name),
+        }
     }
 
     fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
@@ -120,7 +124,8 @@ impl Directory for DiskDirectory {
     }
 
     fn remove_folder(&self, folder: &str) -> io::Result<()> {
-        fs::remove_dir_all(self.path_of(folder))
+        let path = self.path_of(folder);
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>> {
@@ -210,6 +215,16 @@ mod tests {
 
     fn read_all(directory: &DiskDirectory, name: &str) -> Vec<u8> {
         crate::directory::read_small(directory, name, 100).unwrap().unwrap()
+    }
+
+    #[test]
+    fn removing_what_is_not_there_is_no_error() {
+        let (_place, directory) = directory();
+        directory.replace("log/x", b"x").unwrap();
+        directory.remove("log/x").unwrap();
+        directory.remove("log/x").unwrap();
+        assert!(directory.list("log").unwrap().is_empty());
+        assert!(directory.remove("nowhere/x").is_err());
     }
 
     #[test]

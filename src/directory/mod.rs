@@ -4,6 +4,8 @@
 //! files. Names are relative to the store's directory, with `/` between parts.
 
 mod disk;
+#[cfg(any(test, feature = "simulation"))]
+mod simulated;
 
 use std::fmt::Debug;
 use std::io;
@@ -11,6 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use disk::DiskDirectory;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use simulated::SimulatedDirectory;
+#[cfg(any(test, feature = "simulation"))]
+pub use simulated::{Call, Fault};
+
+/// How the names of files begin that are to take the place of another.
+pub(crate) const TEMPORARY_PREFIX: &str = ".new-";
 
 /// An open file with positional reads and writes.
 pub(crate) trait RandomFile: Debug + Send + Sync {
@@ -58,13 +67,13 @@ pub(crate) trait Directory: Debug + Send + Sync {
     /// The handle that is returned is the one the bytes were written with.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>>;
 
-    /// Removes a file, durably.
+    /// Makes sure, durably, that there is no file `name`.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Moves a folder to another name that is not taken, durably.
+    /// Moves a folder, or whatever else is there, to another name that is not taken, durably.
     fn rename_folder(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a folder with all that is in it.
+    /// Removes a folder with all that is in it, or whatever else is there.
     fn remove_folder(&self, folder: &str) -> io::Result<()>;
 
     /// Takes the lock on `name` without waiting, creating the file if there is none; `None` if

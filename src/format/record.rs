@@ -3,7 +3,6 @@
 //! Owns the byte layout of `docs/format.md`, section 3.
 
 use crate::event::{ContentType, EventParts, NewEvent};
-use crate::format::checksum;
 use crate::format::fields::{Fault, Fields};
 use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name};
 
@@ -56,6 +55,8 @@ pub(crate) struct ToRecord<'a> {
     /// The durable end of the log, as it is known now.
     pub(crate) durable_end: Position,
     pub(crate) ends_batch: bool,
+    /// What the checksum begins with, from [`seed_of`](crate::format::seed_of).
+    pub(crate) seed: u32,
 }
 
 /// A record that was read and found to be one.
@@ -70,6 +71,15 @@ pub(crate) struct Record {
     pub(crate) witness: Option<Position>,
     /// Its fields and, as offsets in the bytes it was read from, its parts.
     pub(crate) parts: EventParts,
+}
+
+/// What bytes claim that may be a record or anything else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) position: Position,
+    /// Bytes of the whole record.
+    pub(crate) len: u64,
+    pub(crate) witness: Position,
 }
 
 /// Bytes of the body, of which the names must have been checked.
@@ -127,11 +137,18 @@ pub(crate) fn encode(record: &ToRecord<'_>, bytes: &mut Vec<u8>) -> u32 {
     encode_body(stream, event, bytes);
     bytes.resize(start + len, 0);
 
-    let sum = checksum(bytes.get(start + CHECKSUM_LEN..).unwrap_or_default());
+    let sum = checksum_from(record.seed, bytes.get(start + CHECKSUM_LEN..).unwrap_or_default());
     if let Some(place) = bytes.get_mut(start..start + CHECKSUM_LEN) {
         place.copy_from_slice(&sum.to_le_bytes());
     }
     sum
+}
+
+/// The checksum of `bytes` after those that `seed` is the checksum of.
+fn checksum_from(seed: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 /// A length as wide as its field.
@@ -235,20 +252,31 @@ impl Record {
         Ok(len)
     }
 
-    /// The position and the length that the bytes at `start` in `block` claim, if they could be
-    /// the header of a record. Nothing is checked but the length.
-    pub(crate) fn claim(block: &[u8], start: usize) -> Option<(Position, u64)> {
+    /// What the bytes at `start` in `block` claim, if they could be the header of a record.
+    /// Nothing is checked but that the header does not contradict itself.
+    pub(crate) fn claim(block: &[u8], start: usize) -> Option<Claim> {
         let header = block.get(start..)?.first_chunk::<HEADER_LEN>()?;
         let header = Header::decode(header).ok()?;
-        Self::len_of(&header).ok()?;
-        Some((Position::new(header.position), u64::from(header.len)))
+        let len = Self::len_of(&header).ok()?;
+        let parts_len = usize::from(header.stream_len)
+            + usize::from(header.type_len)
+            + usize::try_from(header.metadata_len).ok()?;
+        let fits = HEADER_LEN.checked_add(parts_len)? <= len;
+        let names = header.stream_len > 0 && header.type_len > 0;
+        let witness = header.witness().ok()??;
+        let position = Position::new(header.position);
+        (fits && names && header.flags & FLAGS_UNUSED == 0).then_some(Claim {
+            position,
+            len: u64::from(header.len),
+            witness,
+        })
     }
 
-    /// Reads the record that begins at `start` in `block`.
+    /// Reads the record that begins at `start` in `block`; `seed` is that of its store.
     ///
     /// Checks all that the record says of itself (rules 1, 2 and 5 of `docs/format.md`,
     /// section 3); whether it is the *next* record is for the reader to check.
-    pub(crate) fn decode(block: &[u8], start: usize) -> Result<Self, RecordFault> {
+    pub(crate) fn decode(block: &[u8], start: usize, seed: u32) -> Result<Self, RecordFault> {
         let bytes = block.get(start..).unwrap_or_default();
         let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err(RecordFault::Short { len: HEADER_LEN });
@@ -256,7 +284,8 @@ impl Record {
         let header = Header::decode(header)?;
         let len = Self::len_of(&header)?;
         let bytes = bytes.get(..len).ok_or(RecordFault::Short { len })?;
-        if checksum(bytes.get(CHECKSUM_LEN..).unwrap_or_default()) != header.checksum {
+        let covered = bytes.get(CHECKSUM_LEN..).unwrap_or_default();
+        if checksum_from(seed, covered) != header.checksum {
             return Err(Fault("a record that matches its checksum").into());
         }
         let base = u32::try_from(start).map_err(|_| Fault("a block below 4 GiB"))?;

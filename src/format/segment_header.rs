@@ -3,7 +3,7 @@
 //! Owns the byte layout of `docs/format.md`, section 2.
 
 use crate::format::fields::{BlockWriter, Fault, Fields};
-use crate::format::{VERSION, checksum};
+use crate::format::{VERSION, seed_of};
 use crate::types::{Position, StoreId, Timestamp};
 
 /// Bytes of the header; the first record stands right after it.
@@ -29,7 +29,7 @@ impl SegmentHeader {
             store,
             base: Position::START,
             recorded_before: Timestamp::MIN,
-            chain: checksum(store.as_bytes()),
+            chain: seed_of(store),
         }
     }
 

@@ -22,6 +22,24 @@ pub(crate) struct MemoryTrees {
 }
 
 impl MemoryTrees {
+    /// Whether both trees are empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.postings.read().is_empty() && self.ends.read().is_empty()
+    }
+
+    /// Empties both trees.
+    pub(crate) fn clear(&self) {
+        self.postings.write().clear();
+        self.ends.write().clear();
+    }
+
+    /// Other trees that hold the same now.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn copy(&self) -> Self {
+        let copy = |map: &RwLock<Map>| Arc::new(RwLock::new(map.read().clone()));
+        Self { postings: copy(&self.postings), ends: copy(&self.ends) }
+    }
+
     pub(super) fn map(&self, tree: Tree) -> &RwLock<Map> {
         match tree {
             Tree::Postings => &self.postings,

@@ -175,6 +175,7 @@ impl Index {
 
     /// The end of what was added, or of what the trees hold if nothing was. `None` if there is
     /// nothing, or if the index is broken or closed.
+    #[cfg(test)]
     pub(crate) fn indexed_end(&self) -> Option<LogEnd> {
         self.check_usable().ok()?;
         self.tail.read().end()

@@ -9,6 +9,7 @@ use crate::types::Position;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Witnesses {
     pub(crate) segment_header: Option<Position>,
+    pub(crate) segment_footer: Option<Position>,
     pub(crate) record: Option<Position>,
     pub(crate) clean_close: Option<Position>,
     pub(crate) consumer: Option<Position>,
@@ -20,6 +21,7 @@ impl Witnesses {
     pub(crate) fn highest(&self) -> Option<(Position, Witness)> {
         [
             (self.segment_header, Witness::SegmentHeader),
+            (self.segment_footer, Witness::SegmentFooter),
             (self.record, Witness::Record),
             (self.clean_close, Witness::CleanClose),
             (self.consumer, Witness::Consumer),
@@ -86,7 +88,7 @@ mod tests {
         let places = [None, Some(9), Some(10), Some(11)].map(|place| place.map(Position::new));
         let mut decided = 0;
         for tail in [Tail::Nothing, Tail::Bytes, Tail::Footer] {
-            for n in 0..4_usize.pow(5) {
+            for n in 0..4_usize.pow(6) {
                 let place = |digit: u32| places[n / 4_usize.pow(digit) % 4];
                 let witnesses = Witnesses {
                     segment_header: place(0),
@@ -94,8 +96,9 @@ mod tests {
                     clean_close: place(2),
                     consumer: place(3),
                     index_checkpoint: place(4),
+                    segment_footer: place(5),
                 };
-                let above = (0..5).any(|digit| place(digit) > Some(valid_end));
+                let above = (0..6).any(|digit| place(digit) > Some(valid_end));
                 let expected = match tail {
                     _ if above => Decision::Refuse,
                     Tail::Footer => Decision::Refuse,
@@ -106,7 +109,7 @@ mod tests {
                 decided += 1;
             }
         }
-        assert_eq!(decided, 3_072);
+        assert_eq!(decided, 12_288);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod assign;
 mod commit;
 mod decide;
 mod group;
+mod meta;
 mod recover;
 mod segments;
 mod writer;
@@ -25,8 +26,9 @@ use crate::options::Durability;
 use crate::segment::records_start;
 use crate::types::{Entry, LogEnd, Position};
 
+pub(crate) use meta::{META, read_meta};
 pub(crate) use recover::{UnrecoveredLog, create};
-pub(crate) use segments::Segments;
+pub(crate) use segments::{Segments, list_bases};
 
 /// The note that a clean close leaves.
 pub(crate) const CLEAN_NOTE: &str = "clean";
@@ -102,10 +104,10 @@ impl Log {
     /// now is tried again later, at the latest when the store is opened.
     fn seal_full(&self) {
         let mut writer = self.writer.lock();
-        let (full, store) = (writer.take_unsealed(), writer.store());
+        let full = writer.take_unsealed();
         drop(writer);
         if !full.is_empty() {
-            let left = seal_all(full, store);
+            let left = seal_all(full);
             let mut writer = self.writer.lock();
             for (file, end) in left {
                 writer.put_unsealed(file, end);

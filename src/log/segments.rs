@@ -109,8 +109,8 @@ impl Segments {
             return Ok(file);
         }
         drop(open);
-        let file = Arc::new(SegmentFile::open_to_read(&*self.directory, base)?);
-        file.header(self.store)?;
+        let file = Arc::new(SegmentFile::open_to_read(&*self.directory, self.store, base)?);
+        file.header()?;
         self.keep_open(Arc::clone(&file));
         Ok(file)
     }
@@ -136,7 +136,7 @@ impl Segments {
     /// Begins to read at the first record of the segment that begins at `base`.
     pub(crate) fn scan(&self, base: Position) -> Result<Scanner> {
         let file = self.file(base)?;
-        let header = file.header(self.store)?;
+        let header = file.header()?;
         Ok(Scanner::from_header(file, &header))
     }
 

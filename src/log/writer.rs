@@ -3,7 +3,6 @@
 //! Owns the active segment's file, from its first write to its seal. Only one thread at a time
 //! writes: the leader of a group.
 
-use std::io;
 use std::sync::Arc;
 
 use crate::directory::Directory;
@@ -12,7 +11,7 @@ use crate::format::SegmentHeader;
 use crate::log::group::Group;
 use crate::log::{CLEAN_NOTE, Segments};
 use crate::segment::{SegmentFile, records_start, seal};
-use crate::types::{Address, LogEnd, StoreId};
+use crate::types::{Address, LogEnd};
 
 /// What a failed write has left.
 #[derive(Debug)]
@@ -27,7 +26,6 @@ pub(crate) enum WriteError {
 #[derive(Debug)]
 pub(crate) struct Writer {
     directory: Arc<dyn Directory>,
-    store: StoreId,
     active: Arc<SegmentFile>,
     /// Whether the note of a clean close is there, and must go before anything is written.
     noted: bool,
@@ -38,11 +36,10 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
-        store: StoreId,
         active: Arc<SegmentFile>,
         noted: bool,
     ) -> Self {
-        Self { directory, store, active, noted, unsealed: Vec::new() }
+        Self { directory, active, noted, unsealed: Vec::new() }
     }
 
     /// Whether the note of a clean close still tells the truth.
@@ -79,13 +76,7 @@ impl Writer {
     fn remove_note(&mut self) -> Result<()> {
         if self.noted {
             let path = self.directory.path_of(CLEAN_NOTE);
-            match self.directory.remove(CLEAN_NOTE) {
-                // An earlier try may have removed it and failed to sync that.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.directory.create_folder("").map_err(Error::io("sync", &path))?;
-                }
-                other => other.map_err(Error::io("remove", &path))?,
-            }
+            self.directory.remove(CLEAN_NOTE).map_err(Error::io("remove", &path))?;
             self.noted = false;
         }
         Ok(())
@@ -115,7 +106,7 @@ impl Writer {
             self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;
         }
         let header = SegmentHeader {
-            store: self.store,
+            store: self.active.store(),
             base: start.position,
             recorded_before: start.recorded_at,
             chain: start.checksum,
@@ -149,16 +140,9 @@ impl Writer {
     pub(crate) fn put_unsealed(&mut self, file: Arc<SegmentFile>, end: LogEnd) {
         self.unsealed.push((file, end));
     }
-
-    pub(crate) fn store(&self) -> StoreId {
-        self.store
-    }
 }
 
 /// Seals full segments, and returns those that could not be sealed.
-pub(crate) fn seal_all(
-    full: Vec<(Arc<SegmentFile>, LogEnd)>,
-    store: StoreId,
-) -> Vec<(Arc<SegmentFile>, LogEnd)> {
-    full.into_iter().filter(|(file, end)| seal(file, store, end).is_err()).collect()
+pub(crate) fn seal_all(full: Vec<(Arc<SegmentFile>, LogEnd)>) -> Vec<(Arc<SegmentFile>, LogEnd)> {
+    full.into_iter().filter(|(file, end)| seal(file, end).is_err()).collect()
 }

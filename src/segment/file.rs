@@ -15,7 +15,7 @@ const SUFFIX: &str = ".seg";
 const DIGITS: usize = 20;
 
 /// The name of the segment that begins at `base`, in the store's directory.
-fn name_of(base: Position) -> String {
+pub(crate) fn name_of(base: Position) -> String {
     format!("{FOLDER}/{:0DIGITS$}{SUFFIX}", base.get())
 }
 
@@ -29,24 +29,33 @@ pub(crate) fn parse_name(name: &str) -> Option<Position> {
 /// The open file of one segment.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
+    store: StoreId,
     base: Position,
     path: PathBuf,
     file: Arc<dyn RandomFile>,
 }
 
 impl SegmentFile {
-    pub(crate) fn open_to_read(directory: &dyn Directory, base: Position) -> Result<Self> {
+    pub(crate) fn open_to_read(
+        directory: &dyn Directory,
+        store: StoreId,
+        base: Position,
+    ) -> Result<Self> {
         let name = name_of(base);
         let path = directory.path_of(&name);
         let file = directory.open_to_read(&name).map_err(Error::io("open", &path))?;
-        Ok(Self { base, path, file })
+        Ok(Self { store, base, path, file })
     }
 
-    pub(crate) fn open_to_write(directory: &dyn Directory, base: Position) -> Result<Self> {
+    pub(crate) fn open_to_write(
+        directory: &dyn Directory,
+        store: StoreId,
+        base: Position,
+    ) -> Result<Self> {
         let name = name_of(base);
         let path = directory.path_of(&name);
         let file = directory.open_to_write(&name).map_err(Error::io("open", &path))?;
-        Ok(Self { base, path, file })
+        Ok(Self { store, base, path, file })
     }
 
     /// Creates a segment that holds a header and no record, durably.
@@ -55,15 +64,17 @@ impl SegmentFile {
         let path = directory.path_of(&name);
         let file =
             directory.replace(&name, &header.encode()).map_err(Error::io("create", &path))?;
-        Ok(Self { base: header.base, path, file })
+        Ok(Self { store: header.store, base: header.base, path, file })
     }
 
     /// Makes sure, durably, that there is no segment that begins at `base`.
     pub(crate) fn remove(directory: &dyn Directory, base: Position) -> io::Result<()> {
-        match directory.remove(&name_of(base)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        directory.remove(&name_of(base))
+    }
+
+    /// The store that the segment belongs to.
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
     }
 
     /// Position of the first record.
@@ -93,11 +104,11 @@ impl SegmentFile {
     }
 
     /// Reads the header, and checks that it is that of this segment of this store.
-    pub(crate) fn header(&self, store: StoreId) -> Result<SegmentHeader> {
+    pub(crate) fn header(&self) -> Result<SegmentHeader> {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         self.read_at(&mut bytes, 0)?;
         let header = SegmentHeader::decode(&bytes).map_err(|fault| self.corrupt(0, fault))?;
-        if header.store != store {
+        if header.store != self.store {
             return Err(self.corrupt(0, Fault("a segment of this store")));
         }
         if header.base != self.base {
@@ -107,13 +118,13 @@ impl SegmentFile {
     }
 
     /// Reads the footer; `None` if the file does not end in one.
-    pub(crate) fn footer(&self, store: StoreId) -> Result<Option<Footer>> {
+    pub(crate) fn footer(&self) -> Result<Option<Footer>> {
         let Some(offset) = self.len()?.checked_sub(wide(FOOTER_LEN)) else { return Ok(None) };
         let mut bytes = [0; FOOTER_LEN];
         self.read_at(&mut bytes, offset)?;
         let footer = Footer::decode(&bytes).ok();
         Ok(footer.filter(|footer| {
-            footer.store == store && footer.base == self.base && footer.offset == offset
+            footer.store == self.store && footer.base == self.base && footer.offset == offset
         }))
     }
 

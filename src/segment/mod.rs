@@ -9,7 +9,7 @@ mod seal;
 mod search;
 mod window;
 
-pub(crate) use file::{SegmentFile, parse_name, records_start, wide};
+pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};
 pub(crate) use scan::{Link, Scanner};
 pub(crate) use seal::seal;
 pub(crate) use search::find_witness;

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::format::{FOOTER_LEN, Fault, Footer, SEGMENT_HEADER_LEN};
 use crate::segment::file::wide;
 use crate::segment::{SegmentFile, Window};
-use crate::types::{LogEnd, StoreId};
+use crate::types::LogEnd;
 
 /// Bytes that are digested at once.
 const BLOCK_LEN: usize = 256 << 10;
@@ -34,12 +34,12 @@ fn digest_of(file: &SegmentFile, len: u64) -> Result<u128> {
 /// footer.
 ///
 /// Until this returns `Ok` the segment counts as not sealed, and sealing may be tried again.
-pub(crate) fn seal(file: &Arc<SegmentFile>, store: StoreId, end: &LogEnd) -> Result<()> {
+pub(crate) fn seal(file: &Arc<SegmentFile>, end: &LogEnd) -> Result<()> {
     let offset = end.address.offset;
     let mut window = Window::new(Arc::clone(file), 4 << 10);
     let first = window.record_at(wide(SEGMENT_HEADER_LEN), offset)?;
     let footer = Footer {
-        store,
+        store: file.store(),
         base: file.base(),
         record_count: end.position.since(file.base()),
         first_recorded_at: first.parts.recorded_at,

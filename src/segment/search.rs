@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::Fault;
+use crate::format::{Claim, Fault};
 use crate::segment::{SegmentFile, Window};
 use crate::types::Position;
 
@@ -35,20 +35,19 @@ pub(crate) fn find_witness(
     let mut highest = None;
     let mut offset = start;
     while offset < end {
-        let claim = window.claim_at(offset, end)?;
-        if let Some((_, record_len)) =
-            claim.filter(|(position, _)| (floor..=ceiling).contains(position))
-        {
-            effort = effort.checked_sub(record_len).ok_or_else(|| {
+        // Only a record that would raise the witness is worth its checksum.
+        let above = highest.unwrap_or(floor);
+        let telling =
+            |claim: &Claim| (floor..=ceiling).contains(&claim.position) && claim.witness > above;
+        if let Some(claim) = window.claim_at(offset, end)?.filter(telling) {
+            effort = effort.checked_sub(claim.len).ok_or_else(|| {
                 file.corrupt(start, Fault("bytes that can be told to be a torn tail or damage"))
             })?;
             if let Ok(record) = window.record_at(offset, end) {
                 highest = highest.max(record.witness);
-                offset += u64::from(record.len);
-                continue;
             }
         }
         offset += STEP;
     }
-    Ok(highest.filter(|witness| *witness > floor))
+    Ok(highest)
 }

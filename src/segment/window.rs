@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::event::{Block, Event};
-use crate::format::{Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault};
+use crate::format::{
+    Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, seed_of,
+};
 use crate::segment::SegmentFile;
 use crate::segment::file::wide;
-use crate::types::Position;
 
 /// Reads records out of blocks of bytes, and another block only when it must.
 #[derive(Debug)]
 pub(crate) struct Window {
     file: Arc<SegmentFile>,
+    /// What the checksums of the file's records begin with.
+    seed: u32,
     block: Block,
     /// Where the block begins in the file.
     block_start: u64,
@@ -22,7 +25,8 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(file: Arc<SegmentFile>, block_len: usize) -> Self {
-        Self { file, block: Block::default(), block_start: 0, block_len }
+        let seed = seed_of(file.store());
+        Self { file, seed, block: Block::default(), block_start: 0, block_len }
     }
 
     pub(crate) fn file(&self) -> &Arc<SegmentFile> {
@@ -39,7 +43,7 @@ impl Window {
         // A first read may show that the record is longer than what was read.
         for _ in 0..3 {
             let start = self.cover(offset, needed, limit)?;
-            match Record::decode(&self.block, start) {
+            match Record::decode(&self.block, start, self.seed) {
                 Ok(record) => return Ok(record),
                 Err(RecordFault::Bad(fault)) => return Err(self.file.corrupt(offset, fault)),
                 Err(RecordFault::Short { len }) => needed = len.max(RECORD_HEADER_LEN),
@@ -48,15 +52,15 @@ impl Window {
         Err(self.file.corrupt(offset, Fault("a record that stays as it is")))
     }
 
-    /// The position and the length of what may be a record at `offset`, going by its header
-    /// alone; `None` if that cannot be the header of a record that ends before `limit`.
-    pub(crate) fn claim_at(&mut self, offset: u64, limit: u64) -> Result<Option<(Position, u64)>> {
+    /// What may be a record at `offset`, going by its header alone; `None` if that cannot be the
+    /// header of a record that ends before `limit`.
+    pub(crate) fn claim_at(&mut self, offset: u64, limit: u64) -> Result<Option<Claim>> {
         if limit.saturating_sub(offset) < wide(RECORD_LEN_MIN) {
             return Ok(None);
         }
         let start = self.cover(offset, RECORD_LEN_MIN, limit)?;
         let claim = Record::claim(&self.block, start);
-        Ok(claim.filter(|(_, len)| *len <= limit - offset))
+        Ok(claim.filter(|claim| claim.len <= limit - offset))
     }
 
     /// The event of a record that was just read.

@@ -90,6 +90,7 @@ impl Inner {
             previous: assign.end().checksum,
             durable_end: assign.durable_end(),
             ends_batch: position.next() == batch_end,
+            seed: self.seed,
         };
         assign.push(stream, &record);
     }

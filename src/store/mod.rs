@@ -6,6 +6,8 @@ mod append;
 mod catch_up;
 mod open;
 mod open_index;
+#[cfg(feature = "simulation")]
+pub(crate) use open_index::IndexPlace;
 
 use std::borrow::Borrow;
 use std::fmt::Debug;
@@ -54,6 +56,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     id: StoreId,
+    /// What the checksums of records begin with.
+    seed: u32,
     created_at: Timestamp,
     directory: Arc<dyn Directory>,
     options: Options,

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::cursor::Source;
-use crate::directory::{Directory, DiskDirectory, Lock, read_small};
+use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX};
 use crate::error::{Error, Result};
-use crate::format::{META_LEN, StoreMeta, VERSION};
-use crate::log::UnrecoveredLog;
+use crate::format::{StoreMeta, seed_of};
+use crate::log::{META, UnrecoveredLog, read_meta};
 use crate::options::Options;
 use crate::segment::FOLDER as LOG_FOLDER;
+use crate::store::open_index::IndexPlace;
 use crate::store::{Indexer, Inner, Store};
 use crate::types::StoreId;
 
-pub(crate) const META: &str = "store.meta";
 const LOCK: &str = "LOCK";
 /// What a creation that was interrupted may have left, besides temporary files.
 const OF_CREATION: [&str; 3] = [LOCK, LOG_FOLDER, META];
@@ -41,20 +41,25 @@ impl Options {
         } else if self.create {
             disk.create().map_err(Error::io("create", path))?;
         }
-        self.open_in(Arc::new(disk))
+        self.open_in(Arc::new(disk), &IndexPlace::Sled)
     }
 
-    /// Opens the store in `directory`.
-    fn open_in(&self, directory: Arc<dyn Directory>) -> Result<Store> {
+    /// Opens the store in `directory`, with its index in `place`.
+    pub(crate) fn open_in(
+        &self,
+        directory: Arc<dyn Directory>,
+        place: &IndexPlace,
+    ) -> Result<Store> {
         if !self.create && read_meta(&*directory)?.is_none() {
             return Err(Error::NotAStore { path: directory.path().to_owned() });
         }
         let lock = take_lock(&*directory)?;
+        remove_leftovers(&*directory);
         let (meta, created) = match read_meta(&*directory)? {
             Some(meta) => (meta, false),
             None => (self.create_in(&*directory)?, true),
         };
-        let mut store = self.open_locked(directory, meta, lock)?;
+        let mut store = self.open_locked(directory, place, meta, lock)?;
         if let Some(inner) = Arc::get_mut(&mut store.inner) {
             inner.recovery.created = created;
         }
@@ -64,22 +69,24 @@ impl Options {
     fn open_locked(
         &self,
         directory: Arc<dyn Directory>,
+        place: &IndexPlace,
         meta: StoreMeta,
         lock: Box<dyn Lock>,
     ) -> Result<Store> {
         let mut unrecovered = UnrecoveredLog::scan(Arc::clone(&directory), meta.store)?;
-        let opened = self.open_index(&*directory, meta.store);
+        let opened = self.open_index(&*directory, place, meta.store);
         if let Some(checkpoint) = &opened.checkpoint {
             unrecovered.add_index_checkpoint(checkpoint.position);
         }
         let (begin, mut recovery) = unrecovered.recover()?;
         let segments = Arc::clone(&begin.segments);
-        let (index, found) = self.bring_up(&*directory, &segments, opened);
+        let (index, found) = self.bring_up(&*directory, place, &segments, opened);
         recovery.index = found;
         let index = Arc::new(index);
         let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));
         let inner = Inner {
             id: meta.store,
+            seed: seed_of(meta.store),
             created_at: meta.created_at,
             directory,
             options: self.clone(),
@@ -114,31 +121,28 @@ fn refuse_what_is_no_store(disk: &DiskDirectory) -> Result<()> {
         return Err(not_a_store());
     }
     let names = disk.list("").map_err(Error::io("list", path))?;
-    let ours = |name: &String| OF_CREATION.contains(&name.as_str()) || name.starts_with(".new-");
+    let ours =
+        |name: &String| OF_CREATION.contains(&name.as_str()) || name.starts_with(TEMPORARY_PREFIX);
     if names.iter().all(ours) || names.iter().any(|name| name == META) {
         return Ok(());
     }
     Err(not_a_store())
 }
 
+/// Removes files that were to take the place of others when the process ended. They take up room
+/// and nothing else, so what cannot be removed may stay.
+fn remove_leftovers(directory: &dyn Directory) {
+    for folder in ["", LOG_FOLDER] {
+        let names = directory.list(folder).unwrap_or_default();
+        for name in names.iter().filter(|name| name.starts_with(TEMPORARY_PREFIX)) {
+            let name = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            let _ = directory.remove(&name);
+        }
+    }
+}
+
 fn take_lock(directory: &dyn Directory) -> Result<Box<dyn Lock>> {
     let path = directory.path();
     let lock = directory.lock(LOCK).map_err(Error::io("lock", &directory.path_of(LOCK)))?;
     lock.ok_or_else(|| Error::Locked { path: path.to_owned() })
-}
-
-/// Reads what the store says of itself; `None` if it does not exist yet.
-pub(crate) fn read_meta(directory: &dyn Directory) -> Result<Option<StoreMeta>> {
-    let path = directory.path_of(META);
-    let bytes = read_small(directory, META, META_LEN).map_err(Error::io("read", &path))?;
-    let Some(bytes) = bytes else { return Ok(None) };
-    match StoreMeta::decode(&bytes) {
-        Ok(meta) => Ok(Some(meta)),
-        Err(fault) => match StoreMeta::version_of(&bytes) {
-            Some(found) if found > VERSION => {
-                Err(Error::NewerFormat { path, found, supported: VERSION })
-            }
-            _ => Err(Error::CorruptFile { path, expected: fault.0 }),
-        },
-    }
 }

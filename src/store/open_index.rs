@@ -1,6 +1,10 @@
 //! Opening the index, which may be missing, foreign or broken, and must never stop a store.
 
+use std::io;
+
 use crate::directory::{Directory, read_small};
+#[cfg(any(test, feature = "simulation"))]
+use crate::index::MemoryTrees;
 use crate::index::{
     ENDS_CACHE_COUNT_MAX, Index, IndexFault, IndexOptions, MARK_INTERVAL_LEN, Trees, open_sled,
 };
@@ -33,6 +37,48 @@ impl Opened {
     }
 }
 
+/// Where the index is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum IndexPlace {
+    /// In sled, in the store's directory.
+    Sled,
+    /// In memory that outlives the store, as simulations have it.
+    #[cfg(any(test, feature = "simulation"))]
+    Memory(MemoryTrees),
+}
+
+impl IndexPlace {
+    fn is_empty(&self, directory: &dyn Directory) -> bool {
+        match self {
+            Self::Sled => match directory.list(INDEX) {
+                Ok(names) => names.is_empty(),
+                // Something that is no folder is something to move aside.
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            },
+            #[cfg(any(test, feature = "simulation"))]
+            Self::Memory(trees) => trees.is_empty(),
+        }
+    }
+
+    /// Makes room for another index, and leaves the old one where someone may look into it.
+    fn move_aside(&self, directory: &dyn Directory) -> Result<(), String> {
+        if self.is_empty(directory) {
+            return Ok(());
+        }
+        match self {
+            Self::Sled => {
+                let _ = directory.remove_folder(BROKEN);
+                directory.rename_folder(INDEX, BROKEN).map_err(|error| error.to_string())
+            }
+            #[cfg(any(test, feature = "simulation"))]
+            Self::Memory(trees) => {
+                trees.clear();
+                Ok(())
+            }
+        }
+    }
+}
+
 impl Options {
     fn index_options(&self) -> IndexOptions {
         IndexOptions {
@@ -43,14 +89,19 @@ impl Options {
     }
 
     /// Opens the index as it is.
-    pub(super) fn open_index(&self, directory: &dyn Directory, store: StoreId) -> Opened {
-        if directory.list(INDEX).is_err() {
+    pub(super) fn open_index(
+        &self,
+        directory: &dyn Directory,
+        place: &IndexPlace,
+        store: StoreId,
+    ) -> Opened {
+        if place.is_empty(directory) {
             return Opened::unusable(&"there was none");
         }
         if !matches!(read_small(directory, OPENING, 0), Ok(None)) {
             return Opened::unusable(&"the last try to open it did not end");
         }
-        match self.open_trees(directory).and_then(|trees| self.index_on(trees, store)) {
+        match self.open_trees(directory, place).and_then(|trees| self.index_on(trees, store)) {
             Ok((index, Some(checkpoint))) => {
                 Opened { index: Some(index), checkpoint: Some(checkpoint), reason: String::new() }
             }
@@ -67,18 +118,29 @@ impl Options {
         Index::open(trees, store, self.index_options())
     }
 
-    fn open_trees(&self, directory: &dyn Directory) -> Result<Box<dyn Trees>, IndexFault> {
-        // Without the mark a crash while opening is not noticed, and that is all.
-        let _ = directory.replace(OPENING, b"");
-        let trees = open_sled(&directory.path_of(INDEX), self.index_cache_len);
-        let _ = directory.remove(OPENING);
-        trees
+    fn open_trees(
+        &self,
+        directory: &dyn Directory,
+        place: &IndexPlace,
+    ) -> Result<Box<dyn Trees>, IndexFault> {
+        match place {
+            IndexPlace::Sled => {
+                // Without the mark a crash while opening is not noticed, and that is all.
+                let _ = directory.replace(OPENING, b"");
+                let trees = open_sled(&directory.path_of(INDEX), self.index_cache_len);
+                let _ = directory.remove(OPENING);
+                trees
+            }
+            #[cfg(any(test, feature = "simulation"))]
+            IndexPlace::Memory(trees) => Ok(Box::new(trees.clone())),
+        }
     }
 
     /// Makes an opened index know the whole log: adds what it lacks, or builds it anew.
     pub(super) fn bring_up(
         &self,
         directory: &dyn Directory,
+        place: &IndexPlace,
         segments: &Segments,
         opened: Opened,
     ) -> (Index, IndexRecovery) {
@@ -91,7 +153,7 @@ impl Options {
             }
             index.close();
         }
-        match self.rebuild(directory, segments) {
+        match self.rebuild(directory, place, segments) {
             Ok((index, event_count)) => (index, IndexRecovery::Rebuilt { event_count, reason }),
             Err(reason) => (self.no_index(segments.store()), IndexRecovery::Unavailable { reason }),
         }
@@ -101,13 +163,11 @@ impl Options {
     fn rebuild(
         &self,
         directory: &dyn Directory,
+        place: &IndexPlace,
         segments: &Segments,
     ) -> Result<(Index, u64), String> {
-        if directory.list(INDEX).is_ok_and(|names| !names.is_empty()) {
-            let _ = directory.remove_folder(BROKEN);
-            directory.rename_folder(INDEX, BROKEN).map_err(|error| error.to_string())?;
-        }
-        let trees = self.open_trees(directory).map_err(|fault| fault.to_string())?;
+        place.move_aside(directory)?;
+        let trees = self.open_trees(directory, place).map_err(|fault| fault.to_string())?;
         let index = self.index_on(trees, segments.store()).map_err(|fault| fault.to_string())?.0;
         let event_count = catch_up(&index, segments, None, self.progress.as_ref())?;
         Ok((index, event_count))

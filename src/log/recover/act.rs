@@ -25,7 +25,7 @@ impl UnrecoveredLog {
     /// Makes the medium hold exactly the log up to its valid end, and nothing after it.
     pub(super) fn act(self, decision: Decision, report: &mut RecoveryReport) -> Result<Begin> {
         let noted = report.was_closed;
-        let active = SegmentFile::open_to_write(&*self.directory, self.active.base())?;
+        let active = SegmentFile::open_to_write(&*self.directory, self.store, self.active.base())?;
         if !noted {
             self.remove_note()?;
             if decision == Decision::Cut {
@@ -42,7 +42,7 @@ impl UnrecoveredLog {
             self.bases,
             self.valid_end,
         ));
-        let writer = Writer::new(self.directory, self.store, Arc::new(active), noted);
+        let writer = Writer::new(self.directory, Arc::new(active), noted);
         Ok(Begin { segments, end: self.valid_end, writer })
     }
 
@@ -51,10 +51,13 @@ impl UnrecoveredLog {
     fn seal_unsealed(&self) -> Result<u64> {
         let mut full = Vec::new();
         for (base, end) in &self.unsealed {
-            full.push((Arc::new(SegmentFile::open_to_write(&*self.directory, *base)?), *end));
+            full.push((
+                Arc::new(SegmentFile::open_to_write(&*self.directory, self.store, *base)?),
+                *end,
+            ));
         }
         let full_count = full.len();
-        Ok(wide(full_count - seal_all(full, self.store).len()))
+        Ok(wide(full_count - seal_all(full).len()))
     }
 
     /// Removes a note that does not tell the truth, or soon will not.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::directory::{Directory, read_small};
 use crate::error::{Error, Result};
-use crate::format::{CleanNote, Fault, SLOTS_LEN, SegmentHeader, Slot};
+use crate::format::{CleanNote, Fault, Footer, SLOTS_LEN, SegmentHeader, Slot};
 use crate::log::decide::{Tail, Witnesses};
 use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::segments::list_bases;
@@ -46,13 +46,14 @@ impl UnrecoveredLog {
         if bases.first() != Some(&Position::START) {
             return Err(missing("the first segment"));
         }
-        let active = Arc::new(SegmentFile::open_to_read(&*directory, last)?);
-        let header = active.header(store)?;
+        let active = Arc::new(SegmentFile::open_to_read(&*directory, store, last)?);
+        let header = active.header()?;
         let note = read_note(&*directory, store)?;
         let scanned = scan_last(&active, &header, note)?;
-        let tail = tail_of(&active, store, &scanned)?;
+        let tail = tail_of(&active, &scanned)?;
         let mut witnesses = Witnesses {
             segment_header: Some(last),
+            segment_footer: active.footer()?.map(|footer| footer.end()),
             record: scanned.witness,
             clean_close: None,
             consumer: consumers(&*directory, store)?,
@@ -141,15 +142,13 @@ fn reaches(active: &SegmentFile, len: u64, end: &LogEnd) -> bool {
     segment == active.base() && (records_start()..=len).contains(&offset)
 }
 
-fn tail_of(active: &SegmentFile, store: StoreId, scanned: &Scanned) -> Result<Tail> {
+fn tail_of(active: &SegmentFile, scanned: &Scanned) -> Result<Tail> {
     let offset = scanned.valid_end.address.offset;
     if active.len()? == offset {
         return Ok(Tail::Nothing);
     }
-    let sealed = active.footer(store)?.is_some_and(|footer| {
-        footer.offset == offset && footer.end() == scanned.valid_end.position
-    });
-    Ok(if sealed { Tail::Footer } else { Tail::Bytes })
+    let ends_here = |footer: Footer| footer.offset == offset;
+    Ok(if active.footer()?.is_some_and(ends_here) { Tail::Footer } else { Tail::Bytes })
 }
 
 /// The highest committed position of a consumer of this store.
@@ -182,9 +181,9 @@ fn unsealed_before(
     let mut unsealed = Vec::new();
     let mut next = *last;
     for base in bases.iter().rev().skip(1) {
-        let file = Arc::new(SegmentFile::open_to_read(directory, *base)?);
-        let header = file.header(store)?;
-        if let Some(footer) = file.footer(store)? {
+        let file = Arc::new(SegmentFile::open_to_read(directory, store, *base)?);
+        let header = file.header()?;
+        if let Some(footer) = file.footer()? {
             let follows = footer.end() == next.base
                 && footer.checksum == next.chain
                 && footer.last_recorded_at == next.recorded_before;

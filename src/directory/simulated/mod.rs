@@ -1,0 +1,288 @@
+//! A directory in memory that fails and crashes as a real one may.
+//!
+//! Owns the model of a file system between two syncs: what a process sees, what the medium has,
+//! and every state that a crash may leave. Deterministic: the same calls, faults and seed give the
+//! same bytes.
+//!
+//! The model:
+//! - a write reaches the medium whole, in part (any of its sectors, or up to any byte), or not at
+//!   all, until a sync of its file returns; writes that no sync separates reach it in any order;
+//! - a new length may reach the medium without the bytes, which are zero then, and so may a cut
+//!   not reach it;
+//! - a file that was created, renamed or removed may be so on the medium or not, until a sync of
+//!   its folder returns;
+//! - a sync that fails may have written any part, and what it has not written is never written
+//!   again, though the process goes on seeing it.
+
+mod crash;
+mod faults;
+mod world;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::directory::{Directory, Lock, RandomFile, TEMPORARY_PREFIX};
+
+pub use faults::{Call, Fault};
+use world::{FileId, World};
+
+/// A directory in memory. Clones are the same directory.
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedDirectory {
+    world: Arc<Mutex<World>>,
+    path: PathBuf,
+}
+
+impl SimulatedDirectory {
+    /// An empty directory.
+    pub(crate) fn new() -> Self {
+        Self::of(World::default())
+    }
+
+    fn of(world: World) -> Self {
+        Self { world: Arc::new(Mutex::new(world)), path: PathBuf::from("simulated") }
+    }
+
+    /// How many calls have been made that change something.
+    pub(crate) fn call_count(&self) -> u64 {
+        self.world.lock().call_count()
+    }
+
+    /// Makes a call fail.
+    pub(crate) fn inject(&self, fault: Fault) {
+        self.world.lock().inject(fault);
+    }
+
+    /// Lets every call succeed again.
+    pub(crate) fn heal(&self) {
+        self.world.lock().heal();
+    }
+
+    /// Ends the process after `count` calls that change something: every later call fails and
+    /// changes nothing.
+    pub(crate) fn die_after(&self, count: u64) {
+        self.world.lock().die_after(count);
+    }
+
+    /// One of the states that a crash now may leave on the medium, chosen by `seed`.
+    pub(crate) fn crashed(&self, seed: u64) -> Self {
+        Self::of(crash::crashed(&self.world.lock(), &mut fastrand::Rng::with_seed(seed)))
+    }
+
+    /// Whether a crash now can leave one state only.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.world.lock().is_settled()
+    }
+
+    /// The state after the end of the process alone: nothing is lost, no lock is held, and what a
+    /// failed sync has dropped is still only in memory.
+    pub(crate) fn restarted(&self) -> Self {
+        Self::of(self.world.lock().restarted())
+    }
+
+    /// All files with their bytes, as a process sees them.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        self.world.lock().files()
+    }
+
+    /// Puts bytes in the place of a file, on the medium: damage, or an older copy.
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
+        self.world.lock().put(name, bytes);
+    }
+
+    /// Takes a file off the medium.
+    pub(crate) fn take(&self, name: &str) {
+        self.world.lock().take(name);
+    }
+}
+
+/// An open file of a simulated directory.
+#[derive(Debug)]
+struct SimulatedFile {
+    world: Arc<Mutex<World>>,
+    id: FileId,
+}
+
+impl RandomFile for SimulatedFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut world = self.world.lock();
+        world.call(Call::Read)?;
+        Ok(world.read(self.id, buffer, offset))
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut world = self.world.lock();
+        match world.call(Call::Write) {
+            Ok(()) => world.write(self.id, bytes, offset),
+            Err(error) if world.is_dead() => return Err(error),
+            Err(error) => {
+                // A write that fails may have written a part.
+                let part = bytes.get(..world.short_len(bytes.len())).unwrap_or_default();
+                world.write(self.id, part, offset);
+                return Err(error);
+            }
+        }
+        world.called();
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut world = self.world.lock();
+        match world.call(Call::Sync) {
+            Ok(()) => world.sync(self.id),
+            Err(error) if world.is_dead() => return Err(error),
+            Err(error) => {
+                world.fail_sync(self.id);
+                return Err(error);
+            }
+        }
+        world.called();
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.world.lock().len(self.id))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut world = self.world.lock();
+        world.call(Call::SetLen)?;
+        world.set_len(self.id, len);
+        world.called();
+        Ok(())
+    }
+}
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+struct SimulatedLock {
+    world: Arc<Mutex<World>>,
+    name: String,
+}
+
+impl Lock for SimulatedLock {}
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.world.lock().unlock(&self.name);
+    }
+}
+
+impl SimulatedDirectory {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {
+        let mut world = self.world.lock();
+        world.call(Call::Open)?;
+        let id = world.find(name)?;
+        Ok(Arc::new(SimulatedFile { world: Arc::clone(&self.world), id }))
+    }
+
+    /// One call on the directory, which changes something.
+    fn change<T>(
+        &self,
+        call: Call,
+        change: impl FnOnce(&mut World) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut world = self.world.lock();
+        world.call(call)?;
+        let changed = change(&mut world)?;
+        world.called();
+        Ok(changed)
+    }
+
+    fn sync_folder_of(&self, name: &str) -> io::Result<()> {
+        self.change(Call::SyncFolder, |world| {
+            world.sync_folder(folder_of(name));
+            Ok(())
+        })
+    }
+}
+
+/// The folder that a name stands in; the directory itself is "".
+fn folder_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+impl Directory for SimulatedDirectory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let mut world = self.world.lock();
+        world.call(Call::List)?;
+        world.list(folder)
+    }
+
+    fn create_folder(&self, folder: &str) -> io::Result<()> {
+        self.change(Call::CreateFolder, |world| {
+            world.create_folder(folder);
+            Ok(())
+        })?;
+        self.sync_folder_of(folder)
+    }
+
+    fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {
+        self.open(name)
+    }
+
+    fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {
+        self.open(name)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>> {
+        let folder = folder_of(name);
+        let separator = if folder.is_empty() { "" } else { "/" };
+        let temporary = format!("{folder}{separator}{TEMPORARY_PREFIX}simulated");
+        let id = self.change(Call::Create, |world| world.create(&temporary))?;
+        let file = SimulatedFile { world: Arc::clone(&self.world), id };
+        let placed = file.write_all_at(bytes, 0).and_then(|()| file.sync()).and_then(|()| {
+            self.change(Call::Rename, |world| {
+                world.rename(&temporary, name);
+                Ok(())
+            })
+        });
+        if let Err(error) = placed {
+            // As a temporary file does when it is dropped; what fails then is not told.
+            let mut world = self.world.lock();
+            if !world.is_dead() {
+                world.remove(&temporary);
+            }
+            return Err(error);
+        }
+        self.sync_folder_of(name)?;
+        Ok(Arc::new(file))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.change(Call::Remove, |world| {
+            world.remove(name);
+            Ok(())
+        })?;
+        self.sync_folder_of(name)
+    }
+
+    fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change(Call::Rename, |world| world.rename_folder(from, to))?;
+        self.sync_folder_of(to)
+    }
+
+    fn remove_folder(&self, folder: &str) -> io::Result<()> {
+        self.change(Call::Remove, |world| {
+            world.remove_folder(folder);
+            Ok(())
+        })
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>> {
+        let mut world = self.world.lock();
+        world.call(Call::Open)?;
+        if !world.lock(name) {
+            return Ok(None);
+        }
+        let (world, name) = (Arc::clone(&self.world), name.to_owned());
+        Ok(Some(Box::new(SimulatedLock { world, name })))
+    }
+}

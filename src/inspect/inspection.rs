@@ -1,0 +1,125 @@
+//! A store's files, read without opening the store.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cursor::{Cursor, Source, StreamCursor};
+use crate::directory::{Directory, DiskDirectory};
+use crate::error::{Error, Result};
+use crate::index::{Index, IndexOptions, MARK_INTERVAL_LEN};
+use crate::inspect::look::look;
+use crate::log::{Segments, read_meta};
+use crate::types::{Position, StoreId, Timestamp};
+
+/// Read-only access to the files of a store, as they were when it was begun.
+///
+/// Takes no lock, uses no index and writes nothing. Everything is found by reading the log from
+/// its start, except for [`Inspection::segments`], which reads headers and footers only.
+///
+/// Beside a running application, the events end at the last whole batch that was in the files:
+/// what is appended later is not seen, and the last batches may not be durable yet, or never
+/// become so.
+#[derive(Debug)]
+pub struct Inspection {
+    id: StoreId,
+    created_at: Timestamp,
+    source: Arc<Source>,
+    /// First positions of all segments, also of those after damage.
+    pub(super) bases: Vec<Position>,
+    damage: Option<Error>,
+    trailing_len: u64,
+}
+
+impl Inspection {
+    /// Begins to inspect the store at `path`.
+    ///
+    /// Reads `store.meta` and the end of the log. Damage to the log is no error here:
+    /// [`Inspection::damage`] and the cursors tell of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAStore`] if there is none at `path`, [`Error::NewerFormat`],
+    /// [`Error::CorruptFile`] if `store.meta` is damaged, [`Error::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let directory: Arc<dyn Directory> = Arc::new(DiskDirectory::new(path));
+        let meta = match read_meta(&*directory) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => None,
+            other => other?,
+        };
+        let meta = meta.ok_or_else(|| Error::NotAStore { path: path.to_owned() })?;
+        let seen = look(&directory, meta.store)?;
+        let index = Index::unavailable(meta.store, NO_INDEX);
+        Ok(Self {
+            id: meta.store,
+            created_at: meta.created_at,
+            source: Arc::new(Source::new(Arc::new(seen.segments), Arc::new(index))),
+            bases: seen.bases,
+            damage: seen.damage,
+            trailing_len: seen.trailing_len,
+        })
+    }
+
+    /// The identity that the store got when it was created.
+    #[must_use]
+    pub fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// When the store was created.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// The position after that of the last event that can be read from the end of the log, which
+    /// is how many events there are if nothing before is damaged.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.segments_seen().visible().position
+    }
+
+    /// What is damaged or missing at the end of the log, so that
+    /// [`Store::open`](crate::Store::open) would refuse it: [`Error::Corrupt`].
+    ///
+    /// Damage further ahead is found by the cursors, which give what is sound before it.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Error> {
+        self.damage.as_ref()
+    }
+
+    /// How many bytes stand after the end of the log in its last segment, and are no whole batch:
+    /// a torn tail, which the next opening of the store cuts, or a batch that is just being
+    /// written. Usually 0.
+    #[must_use]
+    pub fn trailing_len(&self) -> u64 {
+        self.trailing_len
+    }
+
+    /// A cursor over all events, from the first one forwards.
+    #[must_use]
+    pub fn events(&self) -> Cursor {
+        Cursor::new(Arc::clone(&self.source), Arc::new(()))
+    }
+
+    /// A cursor over the events of `stream`, from the first one forwards.
+    ///
+    /// It looks for the end of the stream first, from the end of the log on, so it gives nothing
+    /// of a log that is damaged before that. [`Inspection::events`] does.
+    #[must_use]
+    pub fn stream_events(&self, stream: &str) -> StreamCursor {
+        StreamCursor::new(Arc::clone(&self.source), Arc::new(()), stream)
+    }
+
+    pub(super) fn segments_seen(&self) -> &Segments {
+        self.source.segments()
+    }
+}
+
+/// The options of an index that is not there.
+const NO_INDEX: IndexOptions = IndexOptions {
+    checkpoint_event_count: u64::MAX,
+    mark_interval_len: MARK_INTERVAL_LEN,
+    ends_cache_count_max: 0,
+};

@@ -1,0 +1,160 @@
+//! Finding the end of a log that someone may be writing meanwhile.
+//!
+//! The files are read one after the other while they change, so a first look may take for damage
+//! what is none. Owns what is believed.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::directory::Directory;
+use crate::error::{Error, Result};
+use crate::log::{Segments, UnrecoveredLog, list_bases};
+use crate::segment::records_start;
+use crate::types::{Address, LogEnd, Position, StoreId, Timestamp};
+
+/// How often the log is looked at until two looks agree that it is damaged.
+const LOOKS_MAX: usize = 10;
+/// How long to wait between two looks: longer than a write and a roll take, as a rule.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A log as it was seen.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// What can be read.
+    pub(super) segments: Segments,
+    /// First positions of all segment files.
+    pub(super) bases: Vec<Position>,
+    pub(super) damage: Option<Error>,
+    pub(super) trailing_len: u64,
+}
+
+/// Looks at the log in `directory`. Damage is believed once two looks in a row have found the
+/// same.
+pub(super) fn look(directory: &Arc<dyn Directory>, store: StoreId) -> Result<Seen> {
+    let mut seen = look_once(directory, store)?;
+    for _ in 1..LOOKS_MAX {
+        if seen.damage.is_none() {
+            break;
+        }
+        thread::sleep(PAUSE);
+        let next = look_once(directory, store)?;
+        let same = is_same(&seen, &next);
+        seen = next;
+        if same {
+            break;
+        }
+    }
+    Ok(seen)
+}
+
+fn is_same(a: &Seen, b: &Seen) -> bool {
+    let damage = |seen: &Seen| seen.damage.as_ref().map(ToString::to_string);
+    a.bases == b.bases
+        && a.segments.visible() == b.segments.visible()
+        && a.trailing_len == b.trailing_len
+        && damage(a) == damage(b)
+}
+
+fn look_once(directory: &Arc<dyn Directory>, store: StoreId) -> Result<Seen> {
+    match UnrecoveredLog::scan(Arc::clone(directory), store) {
+        Ok(log) => {
+            let (segments, refused) = log.look();
+            let bases = segments.bases();
+            // What the log goes on behind is not damaged: it has just been written.
+            if goes_on(&**directory, &segments).unwrap_or(false) {
+                return Ok(Seen { segments, bases, damage: None, trailing_len: 0 });
+            }
+            let end = segments.visible().address;
+            let len = segments.file(end.segment)?.len()?;
+            let trailing_len = len.saturating_sub(end.offset);
+            Ok(Seen { segments, bases, damage: refused, trailing_len })
+        }
+        Err(error) if is_damage(&error) => {
+            let bases = list_bases(&**directory)?;
+            let segments = before_last(directory, store, &bases);
+            Ok(Seen { segments, bases, damage: Some(error), trailing_len: 0 })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A segment that was listed and is not there was taken back just now, or is missing.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Corrupt { .. } => true,
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// Whether a whole batch follows from the end of `segments` by now, or another segment.
+fn goes_on(directory: &dyn Directory, segments: &Segments) -> Result<bool> {
+    let end = segments.visible();
+    let mut scanner = segments.scan_from(&end)?;
+    let limit = segments.file(end.address.segment)?.len()?;
+    while scanner.read(limit).is_ok() {
+        if scanner.end().is_some() {
+            return Ok(true);
+        }
+    }
+    // A segment that begins right at the end can only be a later one if this one has records.
+    let rolled = end.position > end.address.segment
+        && list_bases(directory)?.binary_search(&end.position).is_ok();
+    if !rolled {
+        return Ok(false);
+    }
+    let header = segments.file(end.position)?.header()?;
+    Ok(header.chain == end.checksum && header.recorded_before == end.recorded_at)
+}
+
+/// What can be read of a log whose last segments do not hang together: all before the last one,
+/// as far as it is sound.
+fn before_last(directory: &Arc<dyn Directory>, store: StoreId, bases: &[Position]) -> Segments {
+    let start = Position::START;
+    let begins = bases.first() == Some(&start);
+    let (last, before) = bases.split_last().filter(|_| begins).unwrap_or((&start, &[]));
+    let address = Address { segment: *last, offset: records_start() };
+    let end = LogEnd { position: *last, address, checksum: 0, recorded_at: Timestamp::MIN };
+    Segments::new(Arc::clone(directory), store, before.to_vec(), end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::inspect::Inspection;
+    use crate::{Durability, Expected, NewEvent, Options};
+
+    /// Segments of 4 KiB make the writer roll and seal all the time.
+    #[test]
+    fn a_store_that_is_being_written_never_looks_damaged() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("busy.annals");
+        let options = Options::new().durability(Durability::Buffered).segment_len_max(4 << 10);
+        let store = options.open(&path).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let events = (0..3).map(|n| NewEvent::text("said", "word ".repeat(n * 20)));
+                    store.append("talk", Expected::Any, events).unwrap();
+                }
+            });
+            let mut last_end = 0;
+            for _ in 0..200 {
+                let beside = Inspection::open(&path).unwrap();
+                let end = beside.end().get();
+                assert_eq!(beside.damage().map(ToString::to_string), None, "at {end}");
+                assert!(end >= last_end && end % 3 == 0, "{last_end}, then {end}");
+                let new = beside.events().from(last_end).map(Result::unwrap).count();
+                assert_eq!(u64::try_from(new).unwrap(), end - last_end);
+                last_end = end;
+            }
+            let beside = Inspection::open(&path).unwrap();
+            assert!(beside.segments().all(|segment| segment.is_ok()));
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+}

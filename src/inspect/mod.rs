@@ -1,0 +1,41 @@
+//! Looking into a store without opening it, and showing what is there.
+//!
+//! An [`Inspection`] reads a store's files and changes none of them. It takes no lock and uses no
+//! index, so it works beside a running application, in a directory that can only be read, and on a
+//! store that is damaged or that [`Store::open`](crate::Store::open) refuses: what is sound up to
+//! the first damage can be read. The program `annals-dump` is made of this module.
+//!
+//! ```
+//! use annals::inspect::{Inspection, text_line};
+//! use annals::{Expected, NewEvent, Store};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("shop.annals");
+//! let store = Store::open(&path)?;
+//! store.append("cart-42", Expected::NoStream, [NewEvent::text("item-added", "a teapot")])?;
+//!
+//! let beside = Inspection::open(&path)?;
+//! for event in beside.events() {
+//!     let line = text_line(&event?);
+//!     assert!(line.ends_with("cart-42@0  item-added  a teapot"));
+//! }
+//! assert!(beside.damage().is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod escape;
+mod inspection;
+#[cfg(feature = "json")]
+mod json;
+mod look;
+mod segments;
+mod streams;
+mod table;
+mod text;
+
+pub use inspection::Inspection;
+#[cfg(feature = "json")]
+pub use json::json_line;
+pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
+pub use streams::{StreamSummary, stream_table};
+pub use text::text_line;

@@ -1,0 +1,129 @@
+//! Stores on a simulated directory: to see what an application does when things fail.
+//!
+//! Owns the public face of the simulation. The model is in `directory::simulated`.
+
+use std::sync::Arc;
+
+use crate::directory::SimulatedDirectory;
+pub use crate::directory::{Call, Fault};
+use crate::error::Result;
+use crate::index::MemoryTrees;
+use crate::options::Options;
+use crate::store::{IndexPlace, Store};
+
+/// A directory in memory, for one store, that fails and crashes as a real one may.
+///
+/// ```
+/// use annals::simulation::Simulation;
+/// use annals::{Expected, NewEvent, Options};
+///
+/// let disk = Simulation::new();
+/// let store = disk.open(&Options::new())?;
+/// store.append("cart-42", Expected::NoStream, [NewEvent::text("item-added", "a teapot")])?;
+///
+/// // Whatever the crash leaves of what was not synced, the event is there.
+/// for seed in 0..100 {
+///     let store = disk.crash(seed).open(&Options::new())?;
+///     assert_eq!(store.end().get(), 1);
+/// }
+/// # Ok::<(), annals::Error>(())
+/// ```
+///
+/// Clones are the same directory. The same calls and seeds give the same states.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    directory: SimulatedDirectory,
+    trees: MemoryTrees,
+}
+
+impl Simulation {
+    /// An empty directory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { directory: SimulatedDirectory::new(), trees: MemoryTrees::default() }
+    }
+
+    /// Opens the store in this directory, and first creates it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Options::open`].
+    pub fn open(&self, options: &Options) -> Result<Store> {
+        options.check()?;
+        let place = IndexPlace::Memory(self.trees.clone());
+        options.open_in(Arc::new(self.directory.clone()), &place)
+    }
+
+    /// One of the states that a loss of power now may leave, chosen by `seed`. What was synced
+    /// is there; what was not may be, in part or in any order. The index survives or does not.
+    ///
+    /// This directory, and a store that is open in it, are left as they are.
+    #[must_use]
+    pub fn crash(&self, seed: u64) -> Self {
+        let trees = if seed.is_multiple_of(2) { self.trees.copy() } else { MemoryTrees::default() };
+        Self { directory: self.directory.crashed(seed), trees }
+    }
+
+    /// The state that the end of the process leaves now: nothing is lost, and what a failed sync
+    /// has kept from the medium is seen all the same.
+    #[must_use]
+    pub fn restart(&self) -> Self {
+        Self { directory: self.directory.restarted(), trees: self.trees.copy() }
+    }
+
+    /// The same directory without the index.
+    #[must_use]
+    pub fn without_index(self) -> Self {
+        Self { trees: MemoryTrees::default(), ..self }
+    }
+
+    /// Whether a crash now can leave one state only, because everything is synced.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.directory.is_settled()
+    }
+
+    /// Makes calls fail from now on.
+    pub fn inject(&self, fault: Fault) {
+        self.directory.inject(fault);
+    }
+
+    /// Lets all calls succeed again.
+    pub fn heal(&self) {
+        self.directory.heal();
+    }
+
+    /// How many calls have been made that change something.
+    #[must_use]
+    pub fn call_count(&self) -> u64 {
+        self.directory.call_count()
+    }
+
+    /// Ends the process once `count` calls that change something have been made: later calls
+    /// fail and change nothing.
+    pub fn die_after(&self, count: u64) {
+        self.directory.die_after(count);
+    }
+
+    /// All files with their bytes, by name.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        self.directory.files()
+    }
+
+    /// Puts bytes in the place of a file, durably: damage, or an older copy.
+    pub fn put(&self, name: &str, bytes: impl Into<Vec<u8>>) {
+        self.directory.put(name, bytes.into());
+    }
+
+    /// Takes a file away, durably.
+    pub fn take(&self, name: &str) {
+        self.directory.take(name);
+    }
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
