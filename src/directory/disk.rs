@@ -90,6 +90,10 @@ impl Directory for DiskDirectory {
         create_all(&self.path_of(folder))
     }
 
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        sync_folder(&self.path_of(folder))
+    }
+
     fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {
         self.open(name, OpenOptions::new().read(true))
     }

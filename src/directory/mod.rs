@@ -55,6 +55,10 @@ pub(crate) trait Directory: Debug + Send + Sync {
     /// Creates `folder`, and its parents, unless they exist, and makes their entries durable.
     fn create_folder(&self, folder: &str) -> io::Result<()>;
 
+    /// Makes the entries of a folder durable: which files are in it, under which names. The
+    /// directory itself is "".
+    fn sync_folder(&self, folder: &str) -> io::Result<()>;
+
     /// Opens a file that exists, for reading.
     fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn RandomFile>>;
 

@@ -122,8 +122,6 @@ fn before_last(directory: &Arc<dyn Directory>, store: StoreId, bases: &[Position
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use crate::inspect::Inspection;
     use crate::{Durability, Expected, NewEvent, Options};
 
@@ -134,16 +132,16 @@ mod tests {
         let path = place.path().join("busy.annals");
         let options = Options::new().durability(Durability::Buffered).segment_len_max(4 << 10);
         let store = options.open(&path).unwrap();
-        let done = AtomicBool::new(false);
+        let write = || {
+            for _ in 0..5_000 {
+                let events = (0..3).map(|n| NewEvent::text("said", "word ".repeat(n * 20)));
+                store.append("talk", Expected::Any, events).unwrap();
+            }
+        };
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    let events = (0..3).map(|n| NewEvent::text("said", "word ".repeat(n * 20)));
-                    store.append("talk", Expected::Any, events).unwrap();
-                }
-            });
+            let writer = scope.spawn(write);
             let mut last_end = 0;
-            for _ in 0..200 {
+            while !writer.is_finished() {
                 let beside = Inspection::open(&path).unwrap();
                 let end = beside.end().get();
                 assert_eq!(beside.damage().map(ToString::to_string), None, "at {end}");
@@ -152,9 +150,9 @@ mod tests {
                 assert_eq!(u64::try_from(new).unwrap(), end - last_end);
                 last_end = end;
             }
-            let beside = Inspection::open(&path).unwrap();
-            assert!(beside.segments().all(|segment| segment.is_ok()));
-            done.store(true, Ordering::Relaxed);
         });
+        let beside = Inspection::open(&path).unwrap();
+        assert_eq!((beside.end(), beside.trailing_len()), (store.end(), 0));
+        assert!(beside.segments().all(|segment| segment.is_ok()));
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Evidence {
     pub(crate) valid_end: Position,
     pub(crate) tail: Tail,
     pub(crate) witnesses: Witnesses,
+    /// Whether a witness that names the valid end names another record before it.
+    pub(crate) contradicted: bool,
 }
 
 /// What to do.
@@ -67,7 +69,8 @@ pub(crate) enum Decision {
 /// Decides what to do with the end of the log.
 pub(crate) fn decide(evidence: &Evidence) -> Decision {
     let highest = evidence.witnesses.highest();
-    if highest.is_some_and(|(position, _)| position > evidence.valid_end) {
+    let is_above = highest.is_some_and(|(position, _)| position > evidence.valid_end);
+    if is_above || evidence.contradicted {
         return Decision::Refuse;
     }
     match evidence.tail {
@@ -81,13 +84,17 @@ pub(crate) fn decide(evidence: &Evidence) -> Decision {
 mod tests {
     use super::*;
 
-    /// Every witness is absent, below the valid end, at it, or above it; every tail.
+    /// Every witness is absent, below the valid end, at it, or above it; every tail; a
+    /// contradiction or none.
     #[test]
     fn every_combination_of_evidence_is_decided() {
         let valid_end = Position::new(10);
         let places = [None, Some(9), Some(10), Some(11)].map(|place| place.map(Position::new));
         let mut decided = 0;
-        for tail in [Tail::Nothing, Tail::Bytes, Tail::Footer] {
+        for (tail, contradicted) in [Tail::Nothing, Tail::Bytes, Tail::Footer]
+            .into_iter()
+            .flat_map(|tail| [(tail, false), (tail, true)])
+        {
             for n in 0..4_usize.pow(6) {
                 let place = |digit: u32| places[n / 4_usize.pow(digit) % 4];
                 let witnesses = Witnesses {
@@ -100,16 +107,17 @@ mod tests {
                 };
                 let above = (0..6).any(|digit| place(digit) > Some(valid_end));
                 let expected = match tail {
-                    _ if above => Decision::Refuse,
+                    _ if above || contradicted => Decision::Refuse,
                     Tail::Footer => Decision::Refuse,
                     Tail::Nothing => Decision::GoOn,
                     Tail::Bytes => Decision::Cut,
                 };
-                assert_eq!(decide(&Evidence { valid_end, tail, witnesses }), expected);
+                let evidence = Evidence { valid_end, tail, witnesses, contradicted };
+                assert_eq!(decide(&evidence), expected);
                 decided += 1;
             }
         }
-        assert_eq!(decided, 12_288);
+        assert_eq!(decided, 24_576);
     }
 
     #[test]

@@ -67,6 +67,14 @@ impl SegmentFile {
         Ok(Self { store: header.store, base: header.base, path, file })
     }
 
+    /// Bytes in the file of the segment that begins at `base`, whatever is in it.
+    pub(crate) fn len_of(directory: &dyn Directory, base: Position) -> Result<u64> {
+        let name = name_of(base);
+        let path = directory.path_of(&name);
+        let file = directory.open_to_read(&name).map_err(Error::io("open", &path))?;
+        file.len().map_err(Error::io("read the length of", &path))
+    }
+
     /// Makes sure, durably, that there is no segment that begins at `base`.
     pub(crate) fn remove(directory: &dyn Directory, base: Position) -> io::Result<()> {
         directory.remove(&name_of(base))

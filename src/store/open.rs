@@ -76,7 +76,7 @@ impl Options {
         let mut unrecovered = UnrecoveredLog::scan(Arc::clone(&directory), meta.store)?;
         let opened = self.open_index(&*directory, place, meta.store);
         if let Some(checkpoint) = &opened.checkpoint {
-            unrecovered.add_index_checkpoint(checkpoint.position);
+            unrecovered.add_index_checkpoint(checkpoint);
         }
         let (begin, mut recovery) = unrecovered.recover()?;
         let segments = Arc::clone(&begin.segments);
@@ -103,6 +103,7 @@ impl Options {
     /// Makes an empty store. `store.meta` comes last: with it, the store exists.
     fn create_in(&self, directory: &dyn Directory) -> Result<StoreMeta> {
         let path = directory.path().to_owned();
+        crate::log::refuse_segments(directory)?;
         directory.create_folder(LOG_FOLDER).map_err(Error::io("create", &path))?;
         let created_at = self.clock.now();
         let store = StoreId::random(created_at, &mut fastrand::Rng::new());

@@ -46,13 +46,15 @@ impl Timestamp {
     /// The time `duration` later, or [`Timestamp::MAX`].
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
+        let later = i128::try_from(duration.as_nanos()).map(|ns| i128::from(self.0) + ns);
+        Self(later.ok().and_then(|ns| i64::try_from(ns).ok()).unwrap_or(i64::MAX))
     }
 
     /// The time `duration` earlier, or [`Timestamp::MIN`].
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
+        let earlier = i128::try_from(duration.as_nanos()).map(|ns| i128::from(self.0) - ns);
+        Self(earlier.ok().and_then(|ns| i64::try_from(ns).ok()).unwrap_or(i64::MIN))
     }
 }
 

@@ -193,10 +193,7 @@ impl SimulatedDirectory {
     }
 
     fn sync_folder_of(&self, name: &str) -> io::Result<()> {
-        self.change(Call::SyncFolder, |world| {
-            world.sync_folder(folder_of(name));
-            Ok(())
-        })
+        Directory::sync_folder(self, folder_of(name))
     }
 }
 
@@ -222,6 +219,13 @@ impl Directory for SimulatedDirectory {
             Ok(())
         })?;
         self.sync_folder_of(folder)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        self.change(Call::SyncFolder, |world| {
+            world.sync_folder(folder);
+            Ok(())
+        })
     }
 
     fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {

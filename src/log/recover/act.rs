@@ -10,7 +10,7 @@ use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::writer::{Writer, seal_all};
 use crate::log::{Begin, CLEAN_NOTE, Segments};
 use crate::report::{RecoveryReport, TornTail};
-use crate::segment::{SegmentFile, wide};
+use crate::segment::{FOLDER, SegmentFile, wide};
 
 /// The folder of bytes that were cut.
 const QUARANTINE: &str = "quarantine";
@@ -27,6 +27,7 @@ impl UnrecoveredLog {
         let noted = report.was_closed;
         let active = SegmentFile::open_to_write(&*self.directory, self.store, self.active.base())?;
         if !noted {
+            self.sync_entries()?;
             self.remove_note()?;
             if decision == Decision::Cut {
                 report.torn_tail = Some(self.keep_aside()?);
@@ -58,6 +59,16 @@ impl UnrecoveredLog {
         }
         let full_count = full.len();
         Ok(wide(full_count - seal_all(full).len()))
+    }
+
+    /// Makes durable which files there are: a process that was killed while it created one may
+    /// have left the entry in memory only, and what follows relies on it.
+    fn sync_entries(&self) -> Result<()> {
+        for folder in [FOLDER, ""] {
+            let path = self.directory.path_of(folder);
+            self.directory.sync_folder(folder).map_err(Error::io("sync", &path))?;
+        }
+        Ok(())
     }
 
     /// Removes a note that does not tell the truth, or soon will not.

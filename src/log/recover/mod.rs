@@ -12,9 +12,10 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::format::{Fault, SegmentHeader};
 use crate::log::decide::{Decision, Evidence, Tail, Witnesses, decide};
-use crate::log::{Begin, Segments};
+use crate::log::segments::list_bases;
+use crate::log::{Begin, META, Segments};
 use crate::report::{IndexRecovery, RecoveryReport};
-use crate::segment::SegmentFile;
+use crate::segment::{SegmentFile, records_start};
 use crate::types::{LogEnd, Position, StoreId};
 
 /// A log that was scanned and not yet put right. Nothing can be read from it or appended to it.
@@ -28,6 +29,8 @@ pub(crate) struct UnrecoveredLog {
     valid_end: LogEnd,
     tail: Tail,
     witnesses: Witnesses,
+    /// Whether a witness names another last record than there is.
+    contradicted: bool,
     /// Why the scan stopped.
     stopped_by: Error,
     scanned_count: u64,
@@ -36,6 +39,11 @@ pub(crate) struct UnrecoveredLog {
     /// Full segments without a footer, and their ends.
     unsealed: Vec<(Position, LogEnd)>,
     note: Note,
+}
+
+/// Whether a witness names the same end as `end`, but another record before it.
+fn contradicts(witness: &LogEnd, end: &LogEnd) -> bool {
+    witness.position == end.position && witness.checksum != end.checksum
 }
 
 /// The note of a clean close, as it was found.
@@ -51,8 +59,9 @@ enum Note {
 
 impl UnrecoveredLog {
     /// Adds what the index knows to have been durable.
-    pub(crate) fn add_index_checkpoint(&mut self, position: Position) {
-        self.witnesses.index_checkpoint = Some(position);
+    pub(crate) fn add_index_checkpoint(&mut self, checkpoint: &LogEnd) {
+        self.witnesses.index_checkpoint = Some(checkpoint.position);
+        self.contradicted |= contradicts(checkpoint, &self.valid_end);
     }
 
     /// Decides what the end of the log is, and puts it right if that loses nothing that was
@@ -63,8 +72,7 @@ impl UnrecoveredLog {
     /// [`Error::Corrupt`], having changed nothing, if something durable is damaged or missing.
     pub(crate) fn recover(self) -> Result<(Begin, RecoveryReport)> {
         let Self { tail, witnesses, .. } = self;
-        let evidence = Evidence { valid_end: self.valid_end.position, tail, witnesses };
-        let decision = decide(&evidence);
+        let decision = decide(&self.evidence());
         if decision == Decision::Refuse {
             return Err(self.refusal());
         }
@@ -87,26 +95,46 @@ impl UnrecoveredLog {
     /// The log as it can be read without changing anything, and what recovery would refuse to
     /// go on with.
     pub(crate) fn look(self) -> (Segments, Option<Error>) {
-        let evidence = Evidence {
-            valid_end: self.valid_end.position,
-            tail: self.tail,
-            witnesses: self.witnesses,
-        };
+        let refused = decide(&self.evidence()) == Decision::Refuse;
         let Self { directory, store, bases, valid_end, .. } = &self;
         let segments = Segments::new(Arc::clone(directory), *store, bases.clone(), *valid_end);
-        let refused = decide(&evidence) == Decision::Refuse;
         (segments, refused.then(|| self.refusal()))
+    }
+
+    fn evidence(&self) -> Evidence {
+        let Self { valid_end, tail, witnesses, contradicted, .. } = self;
+        Evidence {
+            valid_end: valid_end.position,
+            tail: *tail,
+            witnesses: *witnesses,
+            contradicted: *contradicted,
+        }
     }
 
     /// The error that says where the log is damaged.
     fn refusal(self) -> Error {
         let fault = match self.tail {
+            _ if self.contradicted => Fault("the record that was the last one before"),
             Tail::Nothing => Fault("a record that was durable"),
             Tail::Footer => Fault("another segment after this one"),
             Tail::Bytes => return self.stopped_by,
         };
         self.active.corrupt(self.valid_end.address.offset, fault)
     }
+}
+
+/// Makes sure that a directory without `store.meta` holds no log, but at most the empty segment
+/// that a creation begins with: a lost `store.meta` must not cost the events.
+pub(crate) fn refuse_segments(directory: &dyn Directory) -> Result<()> {
+    let path = directory.path_of(META);
+    let expected = "the file that belongs to the segments in log";
+    for base in list_bases(directory)? {
+        let len = SegmentFile::len_of(directory, base)?;
+        if base != Position::START || len > records_start() {
+            return Err(Error::CorruptFile { path, expected });
+        }
+    }
+    Ok(())
 }
 
 /// Creates the first segment of a new store.

@@ -10,7 +10,7 @@ use crate::directory::{Directory, read_small};
 use crate::error::{Error, Result};
 use crate::format::{CleanNote, Fault, Footer, SLOTS_LEN, SegmentHeader, Slot};
 use crate::log::decide::{Tail, Witnesses};
-use crate::log::recover::{Note, UnrecoveredLog};
+use crate::log::recover::{Note, UnrecoveredLog, contradicts};
 use crate::log::segments::list_bases;
 use crate::log::{CLEAN_NOTE, CONSUMERS};
 use crate::segment::{Link, Scanner, SegmentFile, find_witness, records_start};
@@ -59,8 +59,10 @@ impl UnrecoveredLog {
             consumer: consumers(&*directory, store)?,
             index_checkpoint: None,
         };
+        let mut contradicted = false;
         if let Note::Valid(end) = note {
             witnesses.clean_close = Some(end.position);
+            contradicted = contradicts(&end, &scanned.valid_end);
         }
         if tail == Tail::Bytes {
             let later = find_witness(&active, scanned.stopped_at, scanned.valid_end.position)?;
@@ -75,6 +77,7 @@ impl UnrecoveredLog {
             valid_end: scanned.valid_end,
             tail,
             witnesses,
+            contradicted,
             stopped_by: scanned.stopped_by,
             scanned_count: scanned.count,
             unproven_offset: scanned.unproven_offset,
@@ -211,8 +214,11 @@ fn end_before(
         scanner.read(limit)?;
     }
     let fault = Fault("a segment that ends where the next one begins");
-    scanner
-        .end()
-        .filter(|end| end.checksum == next.chain && end.recorded_at == next.recorded_before)
+    let end = scanner.end();
+    // A crash before the seal leaves no record here. One that follows was durable elsewhere.
+    if scanner.read(limit).is_ok() {
+        return Err(file.corrupt(scanner.offset(), fault));
+    }
+    end.filter(|end| end.checksum == next.chain && end.recorded_at == next.recorded_before)
         .ok_or_else(|| file.corrupt(scanner.offset(), fault))
 }
