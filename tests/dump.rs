@@ -1,5 +1,6 @@
 //! `annals-dump`, run as its users run it.
 #![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -23,11 +23,13 @@ pub(crate) struct MemoryTrees {
 
 impl MemoryTrees {
     /// Whether both trees are empty.
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.postings.read().is_empty() && self.ends.read().is_empty()
     }
 
     /// Empties both trees.
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn clear(&self) {
         self.postings.write().clear();
         self.ends.write().clear();

@@ -133,7 +133,7 @@ mod tests {
         let options = Options::new().durability(Durability::Buffered).segment_len_max(4 << 10);
         let store = options.open(&path).unwrap();
         let write = || {
-            for _ in 0..5_000 {
+            for _ in 0..1_500 {
                 let events = (0..3).map(|n| NewEvent::text("said", "word ".repeat(n * 20)));
                 store.append("talk", Expected::Any, events).unwrap();
             }

@@ -76,7 +76,7 @@ impl Options {
         let mut unrecovered = UnrecoveredLog::scan(Arc::clone(&directory), meta.store)?;
         let opened = self.open_index(&*directory, place, meta.store);
         if let Some(checkpoint) = &opened.checkpoint {
-            unrecovered.add_index_checkpoint(checkpoint);
+            unrecovered.add_index_checkpoint(checkpoint.position);
         }
         let (begin, mut recovery) = unrecovered.recover()?;
         let segments = Arc::clone(&begin.segments);

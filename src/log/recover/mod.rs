@@ -58,10 +58,10 @@ enum Note {
 }
 
 impl UnrecoveredLog {
-    /// Adds what the index knows to have been durable.
-    pub(crate) fn add_index_checkpoint(&mut self, checkpoint: &LogEnd) {
-        self.witnesses.index_checkpoint = Some(checkpoint.position);
-        self.contradicted |= contradicts(checkpoint, &self.valid_end);
+    /// Adds what the index knows to have been durable. One that names other records than there
+    /// are is of a copy that went another way, and is built anew.
+    pub(crate) fn add_index_checkpoint(&mut self, position: Position) {
+        self.witnesses.index_checkpoint = Some(position);
     }
 
     /// Decides what the end of the log is, and puts it right if that loses nothing that was

@@ -1,0 +1,232 @@
+//! Calls to the file system that fail while a store is in use: every call of every kind in turn,
+//! once and for good, on a simulated directory.
+#![cfg(feature = "simulation")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use annals::simulation::{Call, Fault, Simulation};
+use annals::{Batch, Durability, Error, Event, Expected, NewEvent, Options, Store};
+
+fn options() -> Options {
+    Options::new().segment_len_max(4 << 10).checkpoint_event_count(6)
+}
+
+/// The payloads of all events, in order.
+fn payloads(store: &Store) -> Vec<Vec<u8>> {
+    store.read_all().map(|event| event.unwrap().payload().to_vec()).collect()
+}
+
+fn payload(number: usize) -> Vec<u8> {
+    let mut payload = format!("{number} ").into_bytes();
+    payload.resize(600, b'.');
+    payload
+}
+
+/// What was appended while calls failed.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// Acknowledged: must be there.
+    acknowledged: Vec<Vec<u8>>,
+    /// Reported as failed, with the store left as it was: must not be there.
+    undone: Vec<Vec<u8>>,
+    /// Reported as unknown: may be there.
+    unknown: Vec<Vec<u8>>,
+}
+
+/// Appends twelve events one by one, and goes on after failures.
+fn append_all(store: &Store, outcome: &mut Outcome) {
+    for number in 0..12 {
+        let event = NewEvent::bytes("step", payload(number));
+        let stream = format!("stream-{}", number % 3);
+        match store.append(&stream, Expected::Any, [event]) {
+            Ok(receipt) => {
+                let position = receipt.first().get();
+                outcome.acknowledged.push(payload(number));
+                assert_eq!(position + 1, count(&outcome.acknowledged), "positions are dense");
+            }
+            Err(Error::Io { operation: "sync", .. }) => outcome.unknown.push(payload(number)),
+            Err(Error::Poisoned) => outcome.undone.push(payload(number)),
+            // Undone, or not known where undoing failed: the store tells by what it does next.
+            Err(Error::Io { .. }) => outcome.unknown.push(payload(number)),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+fn count<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap()
+}
+
+/// Checks that a store holds what it must and may, in order.
+fn check(store: &Store, outcome: &Outcome, what: &str) {
+    let found = payloads(store);
+    let mut acknowledged = outcome.acknowledged.iter().peekable();
+    for payload in &found {
+        if acknowledged.peek() == Some(&payload) {
+            acknowledged.next();
+        } else {
+            assert!(!outcome.undone.contains(payload), "{what}: an event that failed came back");
+            assert!(outcome.unknown.contains(payload), "{what}: an event nobody appended");
+        }
+    }
+    assert_eq!(acknowledged.next(), None, "{what}: an acknowledged event is gone");
+    let by_stream: usize = (0..3).map(|n| store.read_stream(&format!("stream-{n}")).count()).sum();
+    assert_eq!(by_stream, found.len(), "{what}");
+}
+
+/// Lets one fault strike while events are appended, and checks the store then, after a restart,
+/// and after crashes.
+fn strike(fault: Fault) -> bool {
+    let what = format!("{fault:?}");
+    let disk = Simulation::new();
+    let store = disk.open(&options()).unwrap();
+    let mut outcome = Outcome::default();
+    disk.inject(fault);
+    append_all(&store, &mut outcome);
+    let struck = outcome.acknowledged.len() < 12;
+    disk.heal();
+    // Readers see what was acknowledged, whatever has happened to the rest.
+    assert_eq!(payloads(&store), outcome.acknowledged, "{what}");
+    // What happens after a crash is as good as what happens after a restart.
+    for seed in 0..6 {
+        let store = disk.crash(seed).open(&options()).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+        check(&store, &outcome, &format!("{what}, crash {seed}"));
+    }
+    let restarted = disk.restart();
+    let reopened = restarted.open(&options()).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+    check(&reopened, &outcome, &format!("{what}, restart"));
+    let seen = payloads(&reopened);
+    for seed in 0..6 {
+        let store = restarted.crash(seed).open(&options()).unwrap();
+        assert_eq!(payloads(&store), seen, "{what}, restart, crash {seed}");
+    }
+    let next = NewEvent::bytes("next", "next");
+    reopened.append("next", Expected::NoStream, [next]).unwrap();
+    struck
+}
+
+/// Lets each call of this kind fail, once or from then on, until none is left that could.
+fn strike_each(call: Call, kind: ErrorKind) {
+    let mut struck = 0;
+    for after in 0..60 {
+        let fault = Fault::next(call, kind).after(after);
+        struck += u32::from(strike(fault));
+        struck += u32::from(strike(fault.forever()));
+    }
+    assert!(struck > 0, "no append has met a failed {call:?}");
+}
+
+#[test]
+fn no_failed_write_loses_or_bends_anything() {
+    strike_each(Call::Write, ErrorKind::StorageFull);
+}
+
+#[test]
+fn no_failed_sync_loses_or_bends_anything() {
+    strike_each(Call::Sync, ErrorKind::Other);
+}
+
+#[test]
+fn no_failed_creation_of_a_segment_loses_or_bends_anything() {
+    strike_each(Call::Create, ErrorKind::StorageFull);
+    strike_each(Call::Rename, ErrorKind::Other);
+}
+
+#[test]
+fn no_failed_sync_of_a_folder_loses_or_bends_anything() {
+    strike_each(Call::SyncFolder, ErrorKind::Other);
+}
+
+#[test]
+fn a_full_disk_fails_the_append_and_the_store_lives_on_once_there_is_room() {
+    let disk = Simulation::new();
+    let store = disk.open(&options()).unwrap();
+    let append = |number| store.append("s", Expected::Any, [NewEvent::bytes("t", payload(number))]);
+    append(0).unwrap();
+    disk.inject(Fault::next(Call::Write, ErrorKind::StorageFull).forever());
+    for number in 1..4 {
+        match append(number) {
+            Err(Error::Io { operation: "write", source, .. }) => {
+                assert_eq!(source.kind(), ErrorKind::StorageFull);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    disk.heal();
+    append(4).unwrap();
+    assert_eq!(payloads(&store), [payload(0), payload(4)]);
+    assert_eq!(store.stream_end("s").unwrap().get(), 2);
+    for seed in 0..50 {
+        let after = disk.crash(seed).open(&options()).unwrap();
+        assert_eq!(payloads(&after), [payload(0), payload(4)]);
+    }
+}
+
+#[test]
+fn a_failed_sync_poisons_the_store_until_it_is_reopened() {
+    let disk = Simulation::new();
+    let store = disk.open(&options()).unwrap();
+    let append =
+        |store: &Store, n| store.append("s", Expected::Any, [NewEvent::bytes("t", payload(n))]);
+    append(&store, 0).unwrap();
+    disk.inject(Fault::next(Call::Sync, ErrorKind::Other));
+    match append(&store, 1) {
+        Err(Error::Io { operation: "sync", .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    // The fault is over, and still nothing is taken: what reached the medium is not known.
+    for result in [append(&store, 2).map(|_| ()), store.sync()] {
+        match result {
+            Err(Error::Poisoned) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(payloads(&store), [payload(0)], "reads go on");
+    store.close().unwrap();
+
+    // The failed sync has kept the event from the medium, but memory still shows it. Recovery
+    // writes it again, so that what is seen from now on stays.
+    let restarted = disk.restart();
+    let reopened = restarted.open(&options()).unwrap();
+    let seen = payloads(&reopened);
+    assert!(!reopened.recovery().was_closed);
+    append(&reopened, 3).unwrap();
+    for seed in 0..50 {
+        let after = payloads(&restarted.crash(seed).open(&options()).unwrap());
+        assert_eq!(after, [seen.clone(), vec![payload(3)]].concat());
+    }
+}
+
+#[test]
+fn those_who_wait_for_a_group_that_fails_are_all_told() {
+    let disk = Simulation::new();
+    let store = disk.open(&options()).unwrap();
+    disk.inject(Fault::next(Call::Write, ErrorKind::StorageFull).after(5));
+    disk.inject(Fault::next(Call::Sync, ErrorKind::Other).after(40));
+    let accepted = Arc::new(AtomicU64::new(0));
+    let threads: Vec<_> = (0..8)
+        .map(|n| {
+            let (store, accepted) = (store.clone(), Arc::clone(&accepted));
+            thread::spawn(move || {
+                for _ in 0..50 {
+                    let event = NewEvent::bytes("t", [n]);
+                    let batch = Batch::new().append(format!("s{n}"), Expected::Any, [event]);
+                    if store.append_batch(batch.durability(Durability::Sync)).is_ok() {
+                        accepted.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(store.end().get(), accepted.load(Ordering::Relaxed));
+    let revisions: Vec<_> = store
+        .read_stream("s3")
+        .map(|event| event.as_ref().map(Event::revision).unwrap().get())
+        .collect();
+    assert_eq!(revisions, (0..count(&revisions)).collect::<Vec<_>>());
+}
