@@ -85,7 +85,7 @@ pub enum Error {
     },
 
     /// A stream does not hold what an append expected of it. Nothing was appended.
-    #[error("stream {stream:?} holds {actual} events, expected {expected}")]
+    #[error("expected {expected} in stream {stream:?}, which has {actual}")]
     Conflict {
         /// The stream.
         stream: String,

@@ -137,6 +137,34 @@ fn events_as_json_lines_have_exactly_the_documented_fields() {
 }
 
 #[test]
+fn only_valid_json_is_put_into_a_line_as_it_is() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let cases: [(&[u8], &str); 9] = [
+        (b" \t{} \n", "{}"),
+        (b"-0.0e-0", "-0.0e-0"),
+        (br#""\ud800""#, r#""\ud800""#),
+        (deep.as_bytes(), &deep),
+        (b"\"\xff\"", ""),
+        (b"\"\n\"", ""),
+        (b"1 2", ""),
+        (b"\xef\xbb\xbf{}", ""),
+        (b"", ""),
+    ];
+    let place = Place::new();
+    let store = Store::open(&place.path).unwrap();
+    let events = cases.map(|(json, _)| NewEvent::new("json", ContentType::Json, json));
+    store.append("all", Expected::NoStream, events).unwrap();
+    let out = place.dump("events", &["--format", "jsonl"]).sound();
+    for ((json, data), line) in cases.iter().zip(out.lines()) {
+        let ending = match *data {
+            "" => r#""data_base64":""#.to_owned(),
+            data => format!(r#","data":{data}}}"#),
+        };
+        assert!(line.contains(&ending), "{}", json.escape_ascii());
+    }
+}
+
+#[test]
 fn events_as_text_are_one_line_each_that_does_nothing_to_a_terminal() {
     let out = variety().dump("events", &[]).sound();
     let expected = r#"

@@ -14,9 +14,13 @@ use annals::inspect::{
 use annals::{Error, Event, Position};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 damage was found: what is sound has been \
-printed, and what is not is named on stderr; 2 wrong arguments; 3 not a store, or of a newer \
-format; 4 the operating system refused to read or write.";
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is well
+  1  damage was found: what is sound was printed, and what is not is named on stderr
+  2  wrong arguments
+  3  not a store, or one of a newer format
+  4  the operating system refused to read or to write";
 
 /// Shows what is in an annals store, also beside a running application and if it is damaged.
 ///

@@ -88,7 +88,7 @@ impl Cursor {
         self
     }
 
-    /// Gives the events in the opposite order.
+    /// Gives the events from the last to the first.
     #[must_use]
     pub fn backwards(mut self) -> Self {
         self.direction = Direction::Backwards;
@@ -145,6 +145,7 @@ impl Cursor {
     }
 
     fn next_forwards(source: &Source, place: &mut Place, times: &Times) -> Result<Option<Event>> {
+        source.check_open()?;
         loop {
             if place.position >= place.stop && !place.look_up(source)? {
                 return Ok(None);
@@ -167,7 +168,7 @@ impl Cursor {
     }
 
     fn next_backwards(source: &Source, place: &mut Place, times: &Times) -> Result<Option<Event>> {
-        source.visible()?;
+        source.check_open()?;
         if place.before.is_empty() {
             place.before = source.events_before(place.position)?;
         }

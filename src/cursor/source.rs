@@ -3,6 +3,7 @@
 //! Where the index has no answer, or a wrong one, the log is scanned: slower, and right.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,12 +12,17 @@ use crate::event::Event;
 use crate::index::{Index, IndexFault, Seek};
 use crate::log::Segments;
 use crate::segment::{Scanner, Window};
-use crate::types::{Address, LogEnd, Position, Revision, Timestamp};
+use crate::types::{Address, LogEnd, NameKind, Position, Revision, Timestamp, check_name};
 
 /// Bytes that are read for one event.
 const POINT_LEN: usize = 4 << 10;
 /// The most events that are held to be given out backwards.
 const BACKWARDS_COUNT_MAX: usize = 1_024;
+
+/// Whether a stream can have this name. The index is asked for no other.
+fn is_name(stream: &str) -> bool {
+    check_name(NameKind::Stream, stream).is_ok()
+}
 
 /// What cursors of a store share.
 #[derive(Debug)]
@@ -44,11 +50,14 @@ impl Source {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Fails if the store is closed.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
     /// The visible end, unless the store is closed.
     pub(crate) fn visible(&self) -> Result<LogEnd> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed);
-        }
+        self.check_open()?;
         Ok(self.segments.visible())
     }
 
@@ -153,6 +162,9 @@ impl Source {
 
     /// The end of a stream, of what is visible.
     pub(crate) fn stream_end(&self, stream: &str) -> Result<Revision> {
+        if !is_name(stream) {
+            return Ok(Revision::START);
+        }
         if let Ok(end) = self.index.stream_end(stream) {
             return Ok(end);
         }
@@ -168,6 +180,18 @@ impl Source {
                 None => return Ok(Revision::START),
             }
         }
+    }
+
+    /// Where revisions of a stream stand, as the index has it; `None` if it has no answer.
+    pub(crate) fn addresses(
+        &self,
+        stream: &str,
+        revisions: Range<Revision>,
+    ) -> Option<Vec<Address>> {
+        if !is_name(stream) {
+            return Some(Vec::new());
+        }
+        self.index.addresses(stream, revisions).ok()
     }
 
     /// Reads the event of a revision at an address that the index gave; `None` if something else

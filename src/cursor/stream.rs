@@ -89,7 +89,7 @@ impl StreamCursor {
         self
     }
 
-    /// Gives the events in the opposite order.
+    /// Gives the events from the last to the first.
     #[must_use]
     pub fn backwards(mut self) -> Self {
         self.direction = Direction::Backwards;
@@ -187,7 +187,7 @@ impl StreamCursor {
                 Revision::new(end.get().saturating_sub(PAGE_COUNT))..end
             }
         };
-        if let Ok(addresses) = self.source.index().addresses(&self.stream, revisions) {
+        if let Some(addresses) = self.source.addresses(&self.stream, revisions) {
             place.page = addresses.into();
         }
     }

@@ -13,15 +13,18 @@ pub(crate) struct Times {
 
 impl Times {
     pub(crate) fn of(range: &impl RangeBounds<Timestamp>) -> Self {
-        let later = |time: &Timestamp| Timestamp::from_nanos(time.as_nanos().saturating_add(1));
+        let later = |time: &Timestamp| time.as_nanos().checked_add(1).map(Timestamp::from_nanos);
+        // Nothing is after the latest time, so a range that begins there holds nothing.
+        let is_empty = range.start_bound() == Bound::Excluded(&Timestamp::MAX);
         Self {
             since: match range.start_bound() {
                 Bound::Included(time) => Some(*time),
-                Bound::Excluded(time) => Some(later(time)),
+                Bound::Excluded(time) => later(time),
                 Bound::Unbounded => None,
             },
             until: match range.end_bound() {
-                Bound::Included(time) => Some(later(time)),
+                _ if is_empty => Some(Timestamp::MIN),
+                Bound::Included(time) => later(time),
                 Bound::Excluded(time) => Some(*time),
                 Bound::Unbounded => None,
             },
@@ -52,5 +55,8 @@ mod tests {
         assert_eq!(bounds(Times::of(&(a..))), (Some(10), None));
         assert_eq!(bounds(Times::of(&(..b))), (None, Some(20)));
         assert_eq!(bounds(Times::of(&..)), (None, None));
+        assert_eq!(bounds(Times::of(&(..=Timestamp::MAX))), (None, None));
+        let none = (Bound::Excluded(Timestamp::MAX), Bound::Unbounded);
+        assert_eq!(bounds(Times::of(&none)), (None, Some(i64::MIN)));
     }
 }

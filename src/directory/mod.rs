@@ -90,6 +90,11 @@ pub(crate) trait Directory: Debug + Send + Sync {
     }
 }
 
+/// Whether an error says that there is nothing of that name, nor could be.
+pub(crate) fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Reads a small file whole; `None` if there is none. Stops at one byte more than `len_max`.
 pub(crate) fn read_small(
     directory: &dyn Directory,
@@ -98,7 +103,7 @@ pub(crate) fn read_small(
 ) -> io::Result<Option<Vec<u8>>> {
     let file = match directory.open_to_read(name) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if is_absence(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut bytes = vec![0; len_max + 1];

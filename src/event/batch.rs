@@ -37,11 +37,21 @@ impl Expected {
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Any => f.write_str("any number"),
-            Self::NoStream => f.write_str("none"),
-            Self::Exists => f.write_str("at least one"),
-            Self::Exact(count) => write!(f, "exactly {count}"),
+            Self::Any => f.write_str("any number of events"),
+            Self::NoStream => f.write_str("no events"),
+            Self::Exists => f.write_str("at least one event"),
+            Self::Exact(1) => f.write_str("exactly one event"),
+            Self::Exact(count) => write!(f, "exactly {count} events"),
         }
+    }
+}
+
+impl From<Revision> for Expected {
+    /// That the stream ends at this revision: what the next append expects after a
+    /// [`Receipt`], with the end of its [`Receipt::revisions`], or after
+    /// [`Store::stream_end`](crate::Store::stream_end).
+    fn from(end: Revision) -> Self {
+        Self::Exact(end.get())
     }
 }
 
@@ -82,6 +92,7 @@ impl Batch {
     ///
     /// A stream name is 1 to 255 bytes of UTF-8 without control characters. A stream may be
     /// named more than once; what is expected of it is always about the state before the batch.
+    /// Without events, only what is expected of the stream is checked.
     #[must_use]
     pub fn append(
         mut self,
@@ -151,8 +162,8 @@ impl Receipt {
     }
 
     /// The revisions that the events got in their stream, for an append to one stream; for a
-    /// batch, those of its first [`Batch::append`]. The end is what the stream now holds, to be
-    /// expected by the next append.
+    /// batch, those of its first [`Batch::append`]. The end is what the next append expects, if
+    /// nobody else appends: `receipt.revisions().end.into()`.
     #[must_use]
     pub fn revisions(&self) -> Range<Revision> {
         self.revisions.first().cloned().unwrap_or_default()

@@ -145,7 +145,7 @@ mod tests {
                 let beside = Inspection::open(&path).unwrap();
                 let end = beside.end().get();
                 assert_eq!(beside.damage().map(ToString::to_string), None, "at {end}");
-                assert!(end >= last_end && end % 3 == 0, "{last_end}, then {end}");
+                assert!(end >= last_end && end.is_multiple_of(3), "{last_end}, then {end}");
                 let new = beside.events().from(last_end).map(Result::unwrap).count();
                 assert_eq!(u64::try_from(new).unwrap(), end - last_end);
                 last_end = end;

@@ -126,7 +126,10 @@ impl Inner {
         let earliest = match last.as_nanos().checked_add(1) {
             _ if is_first => Timestamp::MIN,
             Some(ns) => Timestamp::from_nanos(ns),
-            None => return Err(Error::TimeWentBack { given: self.options.clock.now(), last }),
+            None => {
+                let given = batch.recorded_at.unwrap_or_else(|| self.options.clock.now());
+                return Err(Error::TimeWentBack { given, last });
+            }
         };
         match batch.recorded_at {
             Some(given) if given < earliest => Err(Error::TimeWentBack { given, last }),

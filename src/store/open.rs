@@ -6,22 +6,23 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::cursor::Source;
-use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX};
+use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence};
 use crate::error::{Error, Result};
 use crate::format::{StoreMeta, seed_of};
 use crate::log::{META, UnrecoveredLog, read_meta};
 use crate::options::Options;
-use crate::segment::FOLDER as LOG_FOLDER;
+use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
 use crate::store::open_index::IndexPlace;
 use crate::store::{Indexer, Inner, Store};
 use crate::types::StoreId;
 
 const LOCK: &str = "LOCK";
 /// What a creation that was interrupted may have left, besides temporary files.
-const OF_CREATION: [&str; 3] = [LOCK, LOG_FOLDER, META];
+const OF_CREATION: [&str; 2] = [LOCK, LOG_FOLDER];
 
 impl Options {
-    /// Opens the store at `path`, and first creates it if nothing is there.
+    /// Opens the store at `path`, and first creates it, and the directories above it, if nothing
+    /// is there.
     ///
     /// What a crash has left is put right before this returns; [`Store::recovery`] says what was
     /// found and done.
@@ -35,6 +36,9 @@ impl Options {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         self.check()?;
         let path = path.as_ref();
+        if path.as_os_str().is_empty() {
+            return Err(Error::NotAStore { path: path.to_owned() });
+        }
         let disk = DiskDirectory::new(path);
         if path.exists() {
             refuse_what_is_no_store(&disk)?;
@@ -121,10 +125,18 @@ fn refuse_what_is_no_store(disk: &DiskDirectory) -> Result<()> {
     if !path.is_dir() {
         return Err(not_a_store());
     }
-    let names = disk.list("").map_err(Error::io("list", path))?;
-    let ours =
-        |name: &String| OF_CREATION.contains(&name.as_str()) || name.starts_with(TEMPORARY_PREFIX);
-    if names.iter().all(ours) || names.iter().any(|name| name == META) {
+    let list = |folder| match disk.list(folder) {
+        Err(error) if is_absence(&error) => Ok(Vec::new()),
+        listed => listed.map_err(Error::io("list", &disk.path_of(folder))),
+    };
+    let names = list("")?;
+    if names.iter().any(|name| name == META) {
+        return Ok(());
+    }
+    let is_temporary = |name: &String| name.starts_with(TEMPORARY_PREFIX);
+    let ours = |name: &String| OF_CREATION.contains(&name.as_str()) || is_temporary(name);
+    let in_log = |name: &String| parse_name(name).is_some() || is_temporary(name);
+    if names.iter().all(ours) && list(LOG_FOLDER)?.iter().all(in_log) {
         return Ok(());
     }
     Err(not_a_store())
