@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use annals::inspect::{Inspection, json_line, text_line};
 use annals::{
     Batch, Clock, ContentType, Event, EventId, Expected, NewEvent, Options, Position, Store,
     Timestamp,
@@ -174,6 +175,18 @@ fn the_golden_store_is_read_as_it_was_written() {
     assert_eq!(times[0], 1_517_443_201_000_000_000);
     assert_eq!(times[6], 1_600_000_000_123_456_789);
     assert_eq!(times[7], 1_600_000_000_123_456_790);
+}
+
+#[test]
+fn the_dump_of_the_golden_store_is_what_it_was() {
+    let inspection = Inspection::open(golden().join("store")).unwrap();
+    assert!(inspection.damage().is_none());
+    let dump_of = |line: fn(&Event) -> String| -> String {
+        inspection.events().map(|event| line(&event.unwrap()) + "\n").collect()
+    };
+    let golden_text = |name| fs::read_to_string(golden().join(name)).unwrap();
+    assert_eq!(dump_of(json_line), golden_text("events.jsonl"));
+    assert_eq!(dump_of(text_line), golden_text("events.txt"));
 }
 
 /// Reads the hexadecimal dump that follows the line with `title` on the page.

@@ -429,7 +429,7 @@ proptest! {
 }
 
 const WRITERS: u64 = 8;
-const BATCHES: u64 = 120;
+const BATCHES: u64 = 250;
 const SHARED: [&str; 3] = ["shared-a", "shared-b", "shared-c"];
 
 /// Appends batches, each to one or two shared streams that must not have changed since they were
@@ -605,4 +605,25 @@ fn writers_and_readers_at_the_same_time_agree_on_one_order() {
     let store = options.open(place.path()).unwrap();
     assert_eq!(store.recovery().index, IndexRecovery::Current, "no reader put the index in doubt");
     assert_eq!(read_main_ways(&store, &book).len(), 0);
+}
+
+/// A cursor once asked the index for an event that was not visible yet, and called the store or the
+/// index damaged.
+#[test]
+fn a_cursor_at_the_end_of_its_stream_is_there_when_an_event_comes() {
+    for _ in 0..8 {
+        let place = place();
+        let store = small().segment_len_max(1 << 20).open(place.path()).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| watch_end_of_stream(&store, "busy", &done));
+            for _ in 0..4_000 {
+                store.append("busy", Expected::Any, [NewEvent::bytes("t", [])]).unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
+        store.close().unwrap();
+        let store = small().open(place.path()).unwrap();
+        assert_eq!(store.recovery().index, IndexRecovery::Current, "the index was put in doubt");
+    }
 }

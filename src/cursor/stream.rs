@@ -120,18 +120,19 @@ impl StreamCursor {
     }
 
     fn begin(&self) -> Result<Place> {
-        self.source.visible()?;
-        let end = self.source.stream_end(&self.stream)?;
-        Ok(Place::at(match self.direction {
-            Direction::Forwards => {
-                let from = self.from.unwrap_or_default();
-                let first = self.times.since.map(|time| self.revision_at(time, end));
-                first.transpose()?.map_or(from, |first| first.max(from))
+        self.source.check_open()?;
+        let from = self.from.unwrap_or_default();
+        // Forwards, the end of the stream matters only for finding a time.
+        Ok(Place::at(match (self.direction, self.times) {
+            (Direction::Forwards, Times { since: None, .. }) => from,
+            (Direction::Forwards, Times { since: Some(time), .. }) => {
+                self.revision_at(time, self.source.stream_end(&self.stream)?)?.max(from)
             }
-            Direction::Backwards => {
+            (Direction::Backwards, Times { until, .. }) => {
+                let end = self.source.stream_end(&self.stream)?;
                 let from = self.from.unwrap_or(end).min(end);
-                let until = self.times.until.map(|time| self.revision_at(time, end));
-                until.transpose()?.map_or(from, |until| until.min(from))
+                let until = until.map(|time| self.revision_at(time, end)).transpose()?;
+                until.map_or(from, |until| until.min(from))
             }
         }))
     }
