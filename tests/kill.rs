@@ -71,9 +71,7 @@ fn run_and_kill(path: &Path, round: u64, random: &mut fastrand::Rng, known: &mut
     let mut begun = String::new();
     // Every third one is killed about when it opens the store, the others when they append.
     while round % 3 != 1 && !begun.contains("ACK") && lines.read_line(&mut begun).unwrap() > 0 {}
-    let reader = thread::spawn(move || {
-        lines.lines().map(|line| line.unwrap()).collect::<Vec<_>>()
-    });
+    let reader = thread::spawn(move || lines.lines().map(|line| line.unwrap()).collect::<Vec<_>>());
     thread::sleep(Duration::from_micros(random.u64(..40_000)));
     process.kill().unwrap();
     let status = process.wait().unwrap();

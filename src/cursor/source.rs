@@ -166,6 +166,7 @@ impl Source {
             return Ok(Revision::START);
         }
         if let Ok(end) = self.index.stream_end(stream) {
+            self.wait_until_visible();
             return Ok(end);
         }
         let mut end = self.segments.visible().position;
@@ -191,7 +192,30 @@ impl Source {
         if !is_name(stream) {
             return Some(Vec::new());
         }
-        self.index.addresses(stream, revisions).ok()
+        let addresses = self.index.addresses(stream, revisions).ok();
+        self.wait_until_visible();
+        addresses
+    }
+
+    /// Names and ends of streams, as the index has them; `None` if it has no answer.
+    pub(crate) fn streams(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Option<Vec<(String, Revision)>> {
+        if !prefix.is_empty() && !is_name(prefix) {
+            return Some(Vec::new());
+        }
+        let streams = self.index.streams(prefix, after, count_max).ok();
+        self.wait_until_visible();
+        streams
+    }
+
+    /// The index is told of events just before they become visible. What it has answered is
+    /// visible when this returns.
+    fn wait_until_visible(&self) {
+        let _ = self.segments.visible();
     }
 
     /// Reads the event of a revision at an address that the index gave; `None` if something else

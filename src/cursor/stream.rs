@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::index::IndexFault;
 use crate::segment::Window;
-use crate::types::{Address, Position, Revision, Timestamp};
+use crate::types::{Address, Revision, Timestamp};
 
 /// How many addresses are asked of the index at once.
 const PAGE_COUNT: u64 = 256;
@@ -212,7 +212,7 @@ impl StreamCursor {
     }
 
     fn next_event(&self, place: &mut Place) -> Result<Option<Event>> {
-        let visible = self.source.visible()?.position;
+        self.source.check_open()?;
         loop {
             let revision = match self.direction {
                 Direction::Forwards => place.revision,
@@ -225,7 +225,7 @@ impl StreamCursor {
             let (time, forwards) = (event.recorded_at(), self.direction == Direction::Forwards);
             let (early, late) = (self.times.begins_after(time), self.times.ends_before(time));
             let past = if forwards { late } else { early };
-            if past || !is_visible(&event, visible) {
+            if past {
                 place.page.clear();
                 return Ok(None);
             }
@@ -235,11 +235,6 @@ impl StreamCursor {
             }
         }
     }
-}
-
-/// The index is told of events just before they become visible.
-fn is_visible(event: &Event, end: Position) -> bool {
-    event.position() < end
 }
 
 impl Iterator for StreamCursor {

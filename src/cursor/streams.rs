@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cursor::{Cursor, Source};
 use crate::error::Result;
-use crate::types::{NameKind, Revision, check_name};
+use crate::types::Revision;
 
 /// How many names are looked up at once.
 const PAGE_COUNT: usize = 256;
@@ -65,15 +65,12 @@ impl Streams {
 
     fn next_page(&self) -> Result<VecDeque<StreamInfo>> {
         self.source.check_open()?;
-        if !self.prefix.is_empty() && check_name(NameKind::Stream, &self.prefix).is_err() {
-            return Ok(VecDeque::new());
-        }
         let (prefix, after) = (self.prefix.as_str(), self.after.as_deref());
-        let found = self.source.index().streams(prefix, after, PAGE_COUNT);
+        let found = self.source.streams(prefix, after, PAGE_COUNT);
         let named = |(name, end)| StreamInfo { name, end };
         match found {
-            Ok(streams) => Ok(streams.into_iter().map(named).collect()),
-            Err(_) => Ok(self.scan_page()?.into_iter().map(named).collect()),
+            Some(streams) => Ok(streams.into_iter().map(named).collect()),
+            None => Ok(self.scan_page()?.into_iter().map(named).collect()),
         }
     }
 

@@ -171,8 +171,7 @@ impl Log {
     fn write_and_publish(&self, group: &Group, unsynced: bool) -> Result<(), WriteError> {
         self.writer.lock().write(group, unsynced, &self.segments)?;
         if !group.is_empty() {
-            self.follower.published(&group.entries, group.end);
-            self.segments.set_visible(group.end);
+            self.segments.publish(group.end, || self.follower.published(&group.entries, group.end));
         }
         Ok(())
     }

@@ -72,8 +72,14 @@ impl Segments {
         *self.visible.read()
     }
 
-    pub(crate) fn set_visible(&self, end: LogEnd) {
-        *self.visible.write() = end;
+    /// Moves the visible end to `end`, after `tell` has told of what becomes visible.
+    ///
+    /// Who learns of an event from whoever was told, and asks for the visible end then, finds the
+    /// event before it.
+    pub(crate) fn publish(&self, end: LogEnd, tell: impl FnOnce()) {
+        let mut visible = self.visible.write();
+        tell();
+        *visible = end;
     }
 
     pub(crate) fn bases(&self) -> Vec<Position> {
