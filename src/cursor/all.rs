@@ -120,28 +120,29 @@ impl Cursor {
         }
     }
 
+    /// Goes to the place to begin at; where it was put, if that cannot be found.
+    fn begin(&mut self) -> Result<()> {
+        let found = self.first_place();
+        let failed = found.is_err();
+        let position = *found.as_ref().unwrap_or(&self.next_position());
+        self.place = Some(Place { failed, ..Place::at(position) });
+        found.map(|_| ())
+    }
+
     /// Finds the place to begin at.
-    fn begin(&self) -> Result<Place> {
+    fn first_place(&self) -> Result<Position> {
         let visible = self.source.visible()?.position;
         let at = |time| self.source.position_at(time);
-        let position = match self.direction {
+        match self.direction {
             Direction::Forwards => {
                 let from = self.from.unwrap_or_default();
-                self.times.since.map_or(Ok(from), |time| at(time).map(|p| p.max(from)))?
+                self.times.since.map_or(Ok(from), |time| at(time).map(|p| p.max(from)))
             }
             Direction::Backwards => {
                 let from = self.from.unwrap_or(visible).min(visible);
-                self.times.until.map_or(Ok(from), |time| at(time).map(|p| p.min(from)))?
+                self.times.until.map_or(Ok(from), |time| at(time).map(|p| p.min(from)))
             }
-        };
-        Ok(Place {
-            position,
-            scanner: None,
-            limit: 0,
-            stop: position,
-            before: VecDeque::new(),
-            failed: false,
-        })
+        }
     }
 
     fn next_forwards(source: &Source, place: &mut Place, times: &Times) -> Result<Option<Event>> {
@@ -183,6 +184,18 @@ impl Cursor {
 }
 
 impl Place {
+    /// The place before `position`, where nothing has been looked up yet.
+    fn at(position: Position) -> Self {
+        Self {
+            position,
+            scanner: None,
+            limit: 0,
+            stop: position,
+            before: VecDeque::new(),
+            failed: false,
+        }
+    }
+
     /// Gets ready to read at `position`; `false` if that is not visible yet.
     fn look_up(&mut self, source: &Source) -> Result<bool> {
         let visible = source.visible()?.position;
@@ -205,40 +218,17 @@ impl Iterator for Cursor {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut place = match self.place.take() {
-            Some(place) => place,
-            None => match self.begin() {
-                Ok(place) => place,
-                Err(error) => {
-                    let position = self.next_position();
-                    self.place = Some(Place::failed_at(position));
-                    return Some(Err(error));
-                }
-            },
-        };
-        if place.failed {
-            self.place = Some(place);
-            return None;
+        if self.place.is_none()
+            && let Err(error) = self.begin()
+        {
+            return Some(Err(error));
         }
+        let place = self.place.as_mut().filter(|place| !place.failed)?;
         let next = match self.direction {
-            Direction::Forwards => Self::next_forwards(&self.source, &mut place, &self.times),
-            Direction::Backwards => Self::next_backwards(&self.source, &mut place, &self.times),
+            Direction::Forwards => Self::next_forwards(&self.source, place, &self.times),
+            Direction::Backwards => Self::next_backwards(&self.source, place, &self.times),
         };
         place.failed = next.is_err();
-        self.place = Some(place);
         next.transpose()
-    }
-}
-
-impl Place {
-    fn failed_at(position: Position) -> Self {
-        Self {
-            position,
-            scanner: None,
-            limit: 0,
-            stop: position,
-            before: VecDeque::new(),
-            failed: true,
-        }
     }
 }
