@@ -48,9 +48,8 @@ fn append_all(store: &Store, outcome: &mut Outcome) {
                 outcome.acknowledged.push(payload(number));
                 assert_eq!(position + 1, count(&outcome.acknowledged), "positions are dense");
             }
-            Err(Error::Io { operation: "sync", .. }) => outcome.unknown.push(payload(number)),
             Err(Error::Poisoned) => outcome.undone.push(payload(number)),
-            // Undone, or not known where undoing failed: the store tells by what it does next.
+            // Not known, after a failed sync; or undone, which the store tells by going on.
             Err(Error::Io { .. }) => outcome.unknown.push(payload(number)),
             Err(error) => panic!("{error:?}"),
         }
@@ -222,7 +221,9 @@ fn those_who_wait_for_a_group_that_fails_are_all_told() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     assert_eq!(store.end().get(), accepted.load(Ordering::Relaxed));
     let revisions: Vec<_> = store
         .read_stream("s3")

@@ -141,14 +141,26 @@ impl Directory for DiskDirectory {
             .mode(FILE_MODE)
             .open(self.path_of(name))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
+            Ok(()) => Ok(Some(Box::new(FileLock(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
-impl Lock for File {}
+/// A lock that is let go when it is dropped, even if a process that was just started still has a
+/// copy of the descriptor: the lock is on what all copies share.
+#[derive(Debug)]
+struct FileLock(File);
+
+impl Lock for FileLock {}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // A failure here has nobody to go to; closing the file lets go as well.
+        let _ = self.0.unlock();
+    }
+}
 
 impl RandomFile for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
