@@ -119,6 +119,26 @@ fn only_the_format_and_the_values_of_the_index_know_byte_order() {
 }
 
 #[test]
+fn the_page_on_durability_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/durability.md")).unwrap();
+    let mut tests: String = sources().into_iter().map(|(_, text)| text).collect();
+    for entry in fs::read_dir(root.join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            tests += &fs::read_to_string(path).unwrap();
+        }
+    }
+    let words = page.split('`').skip(1).step_by(2);
+    let names: Vec<_> =
+        words.filter(|word| word.matches('_').count() > 3 && !word.contains(' ')).collect();
+    assert!(names.len() > 40, "only {} tests are named", names.len());
+    for name in names {
+        assert!(tests.contains(&format!("fn {name}()")), "there is no test {name}");
+    }
+}
+
+#[test]
 fn the_page_on_the_architecture_is_short_and_names_every_module() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
     let page = fs::read_to_string(page).unwrap();
