@@ -232,38 +232,4 @@ mod tests {
     fn read_all(directory: &DiskDirectory, name: &str) -> Vec<u8> {
         crate::directory::read_small(directory, name, 100).unwrap().unwrap()
     }
-
-    #[test]
-    fn removing_what_is_not_there_is_no_error() {
-        let (_place, directory) = directory();
-        directory.replace("log/x", b"x").unwrap();
-        directory.remove("log/x").unwrap();
-        directory.remove("log/x").unwrap();
-        assert!(directory.list("log").unwrap().is_empty());
-        assert!(directory.remove("nowhere/x").is_err());
-    }
-
-    #[test]
-    fn a_lock_is_held_once_until_it_is_dropped() {
-        let (_place, directory) = directory();
-        let lock = directory.lock("LOCK").unwrap().unwrap();
-        assert!(directory.lock("LOCK").unwrap().is_none());
-        drop(lock);
-        assert!(directory.lock("LOCK").unwrap().is_some());
-    }
-
-    #[test]
-    fn reads_stop_at_the_end_of_the_file() {
-        let (_place, directory) = directory();
-        let file = directory.replace("x", b"0123456789").unwrap();
-        let mut buffer = [0; 8];
-        assert_eq!(file.read_at(&mut buffer, 6).unwrap(), 4);
-        assert_eq!(&buffer[..4], b"6789");
-        assert_eq!(file.read_at(&mut buffer, 100).unwrap(), 0);
-        file.write_all_at(b"ab", 10).unwrap();
-        file.sync().unwrap();
-        assert_eq!(file.len().unwrap(), 12);
-        file.set_len(1).unwrap();
-        assert_eq!(read_all(&directory, "x"), b"0");
-    }
 }

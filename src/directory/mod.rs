@@ -3,6 +3,8 @@
 //! Owns what the rest of the crate may ask of a file system. Knows nothing of what is in the
 //! files. Names are relative to the store's directory, with `/` between parts.
 
+#[cfg(test)]
+mod contract;
 mod disk;
 #[cfg(any(test, feature = "simulation"))]
 mod simulated;
