@@ -24,9 +24,8 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub enum Error {
     /// The operating system refused an operation on a file.
     ///
-    /// From an append, a failed write (a full disk, say) leaves the store as it was, and the
-    /// append may be tried again. After a failed sync the outcome is unknown until the store is
-    /// reopened: until then every append fails with [`Error::Poisoned`], and reads go on.
+    /// From an append (a full disk, say) it leaves the store as it was: nothing of the batch is
+    /// there, now or after a restart, and it may be tried again.
     #[error("cannot {operation} {}", path.display())]
     Io {
         /// What was tried, as a verb.
@@ -171,10 +170,21 @@ pub enum Error {
         source: Cause,
     },
 
-    /// A sync has failed earlier, so nothing more can be promised. Reads go on.
+    /// A sync failed, or a failed write could not be undone: it is not known whether the events
+    /// will be there once the store is reopened. They are not visible before.
+    ///
+    /// Until then every append fails with [`Error::Poisoned`], and reads go on.
+    #[error("it is not known what was appended: reopen the store to find out")]
+    OutcomeUnknown {
+        /// What went wrong.
+        source: Cause,
+    },
+
+    /// An earlier append or sync ended in [`Error::OutcomeUnknown`]. Nothing was appended. Reads
+    /// go on.
     ///
     /// Reopening the store finds out what reached the medium.
-    #[error("the store takes no more appends until it is reopened: an earlier sync failed")]
+    #[error("the store takes no more appends until it is reopened: an earlier one failed")]
     Poisoned,
 
     /// The store has been closed.

@@ -1,11 +1,18 @@
 //! What annals refuses: each time with the error that says what is wrong, and with nothing lost or
 //! changed.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
 mod common;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -476,6 +483,68 @@ fn recorded_times_increase_though_the_clock_goes_back() {
     assert_agrees(&store, &book.events);
 }
 
+/// A clock that panics when it is asked at this time of its life.
+#[derive(Debug)]
+struct PanickingClock {
+    asked: AtomicI64,
+    panics_at: i64,
+}
+
+impl Clock for PanickingClock {
+    fn now(&self) -> Timestamp {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        assert!(asked != self.panics_at, "no time");
+        Timestamp::from_nanos(asked)
+    }
+}
+
+#[test]
+fn a_clock_that_panics_costs_only_the_append_that_asked_it() {
+    let (_place, path, mut book, _) = with_meta();
+    let store = small().clock(PanickingClock { asked: AtomicI64::new(0), panics_at: 1 });
+    let store = store.open(&path).unwrap();
+    book.append(&store, &[("cart", 1)]);
+    let append = || store.append("cart", Expected::Any, [event(), event()]);
+    assert!(catch_unwind(AssertUnwindSafe(append)).is_err());
+    assert_agrees(&store, &book.events);
+    book.append(&store, &[("cart", 2), ("user", 1)]);
+    assert_agrees(&store, &book.events);
+    store.close().unwrap();
+    assert_unharmed(&path, &book);
+}
+
+#[test]
+fn a_store_that_is_dropped_by_a_panic_has_lost_nothing_and_is_not_locked() {
+    let (_place, path, mut book, _) = with_meta();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let store = small().open(&path).unwrap();
+        book.append(&store, &[("cart", 2)]);
+        panic!("something else went wrong");
+    }));
+    assert!(panicked.is_err());
+    assert!(!path.join("clean").exists(), "that was no clean close");
+    assert_unharmed(&path, &book);
+}
+
+#[test]
+fn places_beyond_the_end_are_no_error() {
+    let (_place, path, book, _) = with_meta();
+    let store = small().open(&path).unwrap();
+    for place in [book.end(), book.end() + 1, 1 << 40, u64::MAX] {
+        let (all, stream) = (store.read_all().from(place), store.read_stream("cart").from(place));
+        assert_eq!((all.count(), stream.count()), (0, 0));
+        assert_eq!(store.read_all().from(place).backwards().count(), 3);
+        assert_eq!(store.read_stream("cart").from(place).backwards().count(), 2);
+    }
+    // A cursor that was put there waits for the events to come so far.
+    let mut later = store.read_all().from(book.end() + 1);
+    assert!(later.next().is_none());
+    store.append("cart", Expected::Any, [event()]).unwrap();
+    assert!(later.next().is_none());
+    store.append("cart", Expected::Any, [event()]).unwrap();
+    assert_eq!(later.next().unwrap().unwrap().position().get(), book.end() + 1);
+}
+
 /// Opens what is no store, with and without leave to create one, and fails unless all stays as it
 /// was.
 fn assert_not_a_store(path: &Path) {
@@ -509,6 +578,45 @@ fn a_directory_with_a_log_folder_of_something_else_is_left_alone() {
     fs::create_dir(place.path().join("log")).unwrap();
     fs::write(place.path().join("log/app.log"), "mine").unwrap();
     assert_not_a_store(place.path());
+}
+
+/// Its name cannot be told as text, but it is somebody's all the same.
+#[test]
+fn a_directory_with_a_file_whose_name_is_no_text_is_left_alone() {
+    let place = place();
+    let name = OsStr::from_bytes(b"notes-\xff");
+    fs::write(place.path().join(name), "mine").unwrap();
+    assert_not_a_store(place.path());
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing was created");
+}
+
+#[test]
+fn a_store_may_be_at_a_path_that_is_no_text_or_leads_there() {
+    let place = place();
+    let path = place.path().join(OsStr::from_bytes(b"store-\xff"));
+    let mut book = Book::new(1);
+    let store = small().open(&path).unwrap();
+    book.append(&store, &[("cart", 2)]);
+    store.close().unwrap();
+    let link = place.path().join("link");
+    symlink(&path, &link).unwrap();
+    let store = small().open(&link).unwrap();
+    assert_eq!(store.recovery().index, IndexRecovery::Current);
+    book.append(&store, &[("cart", 2)]);
+    assert_error!(small().open(&path), Error::Locked { path: named } if named == path);
+    store.close().unwrap();
+    assert_unharmed(&path, &book);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_refused() {
+    let place = place();
+    let (link, nowhere) = (place.path().join("link"), place.path().join("nowhere"));
+    symlink(&nowhere, &link).unwrap();
+    assert_error!(small().create(false).open(&link), Error::NotAStore { path } if path == link);
+    let error = small().open(&link).map(drop).unwrap_err();
+    assert!(matches!(error, Error::Io { .. } | Error::NotAStore { .. }), "{error:?}");
+    assert!(!nowhere.exists());
 }
 
 #[test]
@@ -720,6 +828,49 @@ fn a_closed_store_is_not_locked_and_takes_and_gives_nothing() {
     let store = small().open(&path).unwrap();
     after.events = store.read_all().map(|event| Seen::of(&event.unwrap())).collect();
     assert_eq!(after.events[..3], book.events);
+}
+
+/// Of several who open a path at once where nothing is, one makes the store.
+#[test]
+fn a_store_that_several_create_at_once_is_created_once() {
+    for _ in 0..20 {
+        let place = place();
+        let path = place.path().join("a/store");
+        let open = || small().open(&path);
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (mine, others): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+        assert_eq!(mine.len(), 1, "{others:?}");
+        for other in others {
+            assert_error!(other, Error::Locked { path: named } if named == path);
+        }
+        let mut book = Book::new(1);
+        let store = mine.into_iter().next().unwrap().unwrap();
+        assert!(store.recovery().created);
+        book.append(&store, &[("cart", 1)]);
+        store.close().unwrap();
+        assert_unharmed(&path, &book);
+    }
+}
+
+/// Who is told that the store is closed can open it, also if another thread was closing it already.
+#[test]
+fn a_store_that_two_threads_close_is_closed_for_both() {
+    for _ in 0..20 {
+        let (_place, path, book, _) = with_meta();
+        let store = small().open(&path).unwrap();
+        store.append("cart", Expected::Any, [event()]).unwrap();
+        let other = store.clone();
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(move || other.close());
+            store.close().unwrap();
+            let reopened = small().open(&path).unwrap();
+            assert_eq!(reopened.end().get(), book.end() + 1);
+            closing.join().unwrap().unwrap();
+        });
+    }
 }
 
 #[test]

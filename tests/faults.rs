@@ -48,9 +48,8 @@ fn append_all(store: &Store, outcome: &mut Outcome) {
                 outcome.acknowledged.push(payload(number));
                 assert_eq!(position + 1, count(&outcome.acknowledged), "positions are dense");
             }
-            Err(Error::Poisoned) => outcome.undone.push(payload(number)),
-            // Not known, after a failed sync; or undone, which the store tells by going on.
-            Err(Error::Io { .. }) => outcome.unknown.push(payload(number)),
+            Err(Error::OutcomeUnknown { .. }) => outcome.unknown.push(payload(number)),
+            Err(Error::Poisoned | Error::Io { .. }) => outcome.undone.push(payload(number)),
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -174,7 +173,7 @@ fn a_failed_sync_poisons_the_store_until_it_is_reopened() {
     append(&store, 0).unwrap();
     disk.inject(Fault::next(Call::Sync, ErrorKind::Other));
     match append(&store, 1) {
-        Err(Error::Io { operation: "sync", .. }) => {}
+        Err(Error::OutcomeUnknown { .. }) => {}
         other => panic!("{other:?}"),
     }
     // The fault is over, and still nothing is taken: what reached the medium is not known.

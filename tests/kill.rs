@@ -1,5 +1,8 @@
 //! A process that is killed at any moment: what it has acknowledged is there, whole, and stays.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
 mod common;
 
 use std::collections::BTreeMap;
@@ -18,7 +21,7 @@ const KILLS: u64 = 30;
 const THREADS: u64 = 4;
 
 fn options(round: u64) -> Options {
-    let durability = if round % 3 == 0 { Durability::Buffered } else { Durability::Sync };
+    let durability = if round.is_multiple_of(3) { Durability::Buffered } else { Durability::Sync };
     Options::new().segment_len_max(32 << 10).checkpoint_event_count(60).durability(durability)
 }
 
@@ -109,7 +112,8 @@ fn check(path: &Path, before: &[Seen], known: &Acknowledged) -> Vec<Seen> {
     }
     for (first, (end, own, revision)) in known {
         let places = usize::try_from(*first).unwrap()..usize::try_from(*end).unwrap();
-        let batch = all.get(places).expect("what was acknowledged is there");
+        assert!(places.end <= all.len(), "what was acknowledged is there");
+        let batch = &all[places];
         assert!(batch.iter().all(|event| event.tags == [format!("{own}@{revision}")]));
         assert_eq!((&*batch[0].stream, batch[0].revision), (&**own, *revision));
         assert!(batch.last().unwrap().ends_batch && batch.last().unwrap().stream == "shared");
@@ -139,4 +143,33 @@ fn what_a_killed_process_has_acknowledged_is_there() {
         all = check(&path, &all, &known);
     }
     assert!(known.len() > 100, "the processes have done next to nothing: {}", known.len());
+}
+
+/// Creates a store and appends one event, unless it is killed before.
+#[test]
+fn a_creation_that_is_killed_is_a_store_or_can_be_begun_again() {
+    if let Some(path) = in_child() {
+        let store = Store::open(path).unwrap();
+        store.append("cart", Expected::NoStream, [NewEvent::text("t", "x")]).unwrap();
+        std::io::stdout().write_all(b"ACK\n").unwrap();
+        thread::sleep(Duration::from_secs(60));
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(43);
+    for n in 0..40 {
+        let path = place.path().join(format!("parent-{n}/store"));
+        let mut process =
+            child("a_creation_that_is_killed_is_a_store_or_can_be_begun_again", &path)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+        thread::sleep(Duration::from_micros(random.u64(1_000..25_000)));
+        process.kill().unwrap();
+        let output = process.wait_with_output().unwrap();
+        let is_acknowledged = String::from_utf8_lossy(&output.stdout).contains("ACK");
+        let store = Store::open(&path).unwrap();
+        assert!(!(is_acknowledged && store.end().get() == 0), "it was acknowledged");
+        let expected = Expected::Exact(store.end().get());
+        store.append("cart", expected, [NewEvent::text("t", "y")]).unwrap();
+    }
 }

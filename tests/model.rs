@@ -1,6 +1,9 @@
 //! The store against a model that cannot be wrong: a list of events. Once with random operations one
 //! after the other, once with many threads at the same time.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
 mod common;
 
 use std::collections::BTreeMap;
@@ -8,7 +11,7 @@ use std::fs;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use annals::{
     Cursor, Durability, Error, Event, Expected, IndexRecovery, NewEvent, Options, Receipt, Result,
@@ -147,7 +150,7 @@ impl Twins {
             Step::Sync => self.store().sync().unwrap(),
             Step::ReadAll { from, times, backwards } => {
                 let events: Vec<_> = self.book.events.iter().collect();
-                let from = from.map(|place| self.scale(place, events.len()));
+                let from = from.map(|place| scale(place, events.len()));
                 self.check_read(
                     Ways::all(self.store().read_all()),
                     &events,
@@ -159,7 +162,7 @@ impl Twins {
             Step::ReadStream { stream, from, times, backwards } => {
                 let name = STREAMS[*stream];
                 let events = self.stream(name);
-                let from = from.map(|place| self.scale(place, events.len()));
+                let from = from.map(|place| scale(place, events.len()));
                 let cursor = Ways::stream(self.store().read_stream(name));
                 self.check_read(cursor, &events, from, times, *backwards);
             }
@@ -179,12 +182,8 @@ impl Twins {
         self.book.events.iter().filter(|event| event.stream == name).collect()
     }
 
-    fn scale(&self, place: usize, len: usize) -> usize {
-        place * len / 1_000
-    }
-
     fn time(&self, place: usize, add_ns: i64) -> Timestamp {
-        let at = self.scale(place, self.book.events.len());
+        let at = scale(place, self.book.events.len());
         let event = self.book.events.get(at).or(self.book.events.last());
         let time = event.map_or(0, |event| event.recorded_at.as_nanos());
         Timestamp::from_nanos(time.saturating_add(add_ns))
@@ -200,7 +199,7 @@ impl Twins {
             })
             .collect();
         let last = self.book.events.last().map(|event| event.recorded_at);
-        let time = gap.map(|ns| Timestamp::from_nanos(last.map_or(0, |t| t.as_nanos()) + ns));
+        let time = gap.map(|ns| Timestamp::from_nanos(last.map_or(0, Timestamp::as_nanos) + ns));
         let durability = if sync { Durability::Sync } else { Durability::Buffered };
         let conflict = parts
             .iter()
@@ -252,7 +251,15 @@ impl Twins {
         if backwards {
             cursor = cursor.backwards();
         }
-        let read: Vec<_> = cursor.iter().map(|event| Seen::of(&event.unwrap())).collect();
+        // Half of it, then the rest with another cursor that is put where the first one stands.
+        let half = events.len() / 2;
+        let mut read: Vec<_> =
+            cursor.by_ref().take(half).map(|event| Seen::of(&event.unwrap())).collect();
+        if !read.is_empty() {
+            let next = cursor.next_place();
+            cursor = cursor.from(next);
+        }
+        read.extend(cursor.map(|event| Seen::of(&event.unwrap())));
         let end = events.len();
         let places = if backwards {
             0..from.unwrap_or(end).min(end)
@@ -296,7 +303,7 @@ impl Twins {
         });
         let wanted = |event: &&Seen| stream.is_none_or(|n| event.stream == STREAMS[n]);
         let expected: Vec<_> = self.book.events.iter().filter(wanted).collect();
-        while let Some(event) = follower.events.next() {
+        for event in follower.events.by_ref() {
             assert_eq!(&Seen::of(&event.unwrap()), expected[follower.given]);
             follower.given += 1;
         }
@@ -333,8 +340,6 @@ impl Twins {
         assert_eq!(report.torn_tail, None);
         match (how, &report.index) {
             (Reopen::Close | Reopen::Drop, IndexRecovery::Current) => assert!(report.was_closed),
-            // An index without a checkpoint, for want of events, is as good as none.
-            (Reopen::Close | Reopen::Drop, IndexRecovery::Rebuilt { event_count: 0, .. }) => {}
             (Reopen::WithoutIndex, IndexRecovery::Rebuilt { event_count, .. }) => {
                 assert!(report.was_closed);
                 assert_eq!(*event_count, self.book.end());
@@ -343,8 +348,10 @@ impl Twins {
                 assert_eq!(*event_count, self.book.end());
             }
             (Reopen::Copy, IndexRecovery::Unavailable { .. }) => panic!("{report:?}"),
-            // sled's files were copied while they were written to.
-            (Reopen::Copy, _) => {}
+            // sled's files were copied while they were written to; and an index without a
+            // checkpoint, for want of events, is as good as none.
+            (Reopen::Copy, _)
+            | (Reopen::Close | Reopen::Drop, IndexRecovery::Rebuilt { event_count: 0, .. }) => {}
             (how, _) => panic!("{how:?}: {report:?}"),
         }
     }
@@ -359,6 +366,10 @@ impl Expectation {
             Self::Off(by) => Expected::Exact(end.saturating_add_signed(by)),
         }
     }
+}
+
+fn scale(place: usize, len: usize) -> usize {
+    place * len / 1_000
 }
 
 fn holds(expected: Expected, end: u64) -> bool {
@@ -406,10 +417,21 @@ impl Ways {
         }
     }
 
-    fn iter(self) -> Box<dyn Iterator<Item = Result<Event>>> {
+    fn next_place(&self) -> u64 {
         match self {
-            Self::All(cursor) => Box::new(cursor),
-            Self::Stream(cursor) => Box::new(cursor),
+            Self::All(cursor) => cursor.next_position().get(),
+            Self::Stream(cursor) => cursor.next_revision().get(),
+        }
+    }
+}
+
+impl Iterator for Ways {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::All(cursor) => cursor.next(),
+            Self::Stream(cursor) => cursor.next(),
         }
     }
 }
@@ -578,14 +600,15 @@ fn writers_and_readers_at_the_same_time_agree_on_one_order() {
         let store = &store;
         let writers: Vec<_> =
             (0..WRITERS).map(|writer| scope.spawn(move || write(store, writer))).collect();
-        let written = writers.into_iter().map(|writer| writer.join());
-        let written: Vec<_> = written.collect();
+        let written: Vec<_> = writers.into_iter().map(ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Release);
         written.into_iter().flat_map(Result::unwrap).collect()
     });
     let mut watcher = Watcher::default();
     let all: Vec<_> = store.read_all().map(Result::unwrap).collect();
-    all.iter().for_each(|event| watcher.see(event));
+    for event in &all {
+        watcher.see(event);
+    }
     assert_eq!(count(&acknowledged), WRITERS * BATCHES);
     let mut end = 0;
     for (receipt, written) in &acknowledged {
@@ -625,5 +648,52 @@ fn a_cursor_at_the_end_of_its_stream_is_there_when_an_event_comes() {
         store.close().unwrap();
         let store = small().open(place.path()).unwrap();
         assert_eq!(store.recovery().index, IndexRecovery::Current, "the index was put in doubt");
+    }
+}
+
+/// What is acknowledged while another thread closes the store is there; what is not, is not.
+#[test]
+fn appends_during_a_close_are_acknowledged_and_kept_or_neither() {
+    for round in 0..12 {
+        let place = place();
+        let options = small().checkpoint_event_count(20);
+        let store = options.open(place.path()).unwrap();
+        let acknowledged: Vec<_> = thread::scope(|scope| {
+            let writers: Vec<_> = (0..4)
+                .map(|writer| {
+                    let store = store.clone();
+                    scope.spawn(move || append_until_closed(&store, writer))
+                })
+                .collect();
+            while store.end().get() < 1 + 100 * (round % 4) {
+                thread::yield_now();
+            }
+            store.close().unwrap();
+            writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+        });
+        let store = options.open(place.path()).unwrap();
+        assert!(store.recovery().was_closed);
+        // What was appended while the index was closed must be caught up with.
+        let index = &store.recovery().index;
+        assert!(!matches!(index, IndexRecovery::Rebuilt { .. }), "{index:?}");
+        assert_eq!(store.end().get(), 2 * count(&acknowledged));
+        let events: Vec<_> = store.read_all().map(Result::unwrap).collect();
+        for (position, writer) in acknowledged {
+            let batch = &events[usize::try_from(position).unwrap()..][..2];
+            assert!(batch.iter().all(|event| event.payload() == [writer]));
+        }
+    }
+}
+
+/// Appends batches of two until the store is closed, and gives their positions.
+fn append_until_closed(store: &Store, writer: u8) -> Vec<(u64, u8)> {
+    let mut acknowledged = Vec::new();
+    loop {
+        let events = [(); 2].map(|()| NewEvent::bytes("t", [writer]));
+        match store.append("shared", Expected::Any, events) {
+            Ok(receipt) => acknowledged.push((receipt.first().get(), writer)),
+            Err(Error::Closed) => return acknowledged,
+            Err(error) => panic!("{error}"),
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! Stores that were damaged or left in the middle: what opens, what is refused, and that no event
 //! is ever wrong or missing in silence.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
 mod common;
 
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use annals::{
     Durability, Error, Expected, IndexRecovery, NewEvent, Position, RecoveryReport, Result, Store,
@@ -487,7 +491,7 @@ fn a_torn_payload_of_records_is_a_torn_tail() {
 /// Numbers that all say the same look like positions and lengths of records.
 #[test]
 fn a_torn_payload_of_equal_numbers_is_a_torn_tail() {
-    for number in [80_u64, 96, 104, 1_000, 1_u64 << 35 | 1_000] {
+    for number in [80_u64, 96, 104, 1_000, (1 << 35) + 1_000] {
         assert_torn_payload_is_cut(&number.to_le_bytes().repeat(400));
     }
 }
@@ -782,6 +786,85 @@ fn the_index_of_a_copy_that_went_another_way_is_built_anew() {
         };
         assert_agrees(&store, &book.events);
     }
+}
+
+/// A cursor that has met damage can be put behind it.
+#[test]
+fn a_cursor_ends_at_damage_and_goes_on_where_it_is_put() {
+    let template = Template::new(Durability::Sync);
+    let path = template.closed();
+    let damaged = &template.segments[1];
+    damaged.write_flipped(&path, damaged.last_batch().bytes.start);
+    let store = small().open(&path).unwrap();
+    let mut cursor = store.read_all();
+    let before = cursor.by_ref().take_while(Result::is_ok).count();
+    assert_eq!(count(&template.book.events[..before]), damaged.base);
+    assert_eq!(cursor.next_position(), Position::new(damaged.base));
+    assert!(cursor.next().is_none(), "an error ends a cursor");
+    let after = &template.book.events[usize::try_from(template.last().base).unwrap()..];
+    let read: Vec<_> =
+        cursor.from(template.last().base).map(|event| Seen::of(&event.unwrap())).collect();
+    assert_eq!(read, after);
+}
+
+#[test]
+fn of_many_torn_tails_the_last_sixteen_are_kept() {
+    let template = Template::new(Durability::Sync);
+    let path = template.crashed();
+    let mut book = template.book.clone();
+    let mut kept = Vec::new();
+    for n in 0..40_u8 {
+        let last = segments(&path).pop().unwrap();
+        let torn = [fs::read(&last).unwrap(), vec![n + 1; 20]].concat();
+        fs::write(&last, torn).unwrap();
+        let store = small().open(&path).unwrap();
+        let tail = store.recovery().torn_tail.clone().unwrap();
+        kept.push((tail.kept_in.unwrap(), vec![n + 1; 20]));
+        book.append(&store, &[("cart", 1)]);
+        drop(store);
+        crash(&path);
+    }
+    let found: Vec<_> = common::all_files(&path.join("quarantine")).into_iter().collect();
+    let mut expected = kept.split_off(kept.len() - 16);
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_unharmed(&path, &book);
+}
+
+/// Keeping what is cut is a service: a store opens without it.
+#[test]
+fn a_torn_tail_that_cannot_be_kept_is_cut_all_the_same() {
+    let template = Template::new(Durability::Sync);
+    let (segment, path) = (template.last(), template.crashed());
+    fs::write(path.join("quarantine"), "not a directory").unwrap();
+    segment.write_cut(&path, segment.bytes.len(), b"torn");
+    let report = recovered(&path, &template.book.events);
+    assert_eq!(report.torn_tail.map(|tail| (tail.len, tail.kept_in)), Some((4, None)));
+}
+
+#[test]
+fn the_store_meta_of_another_store_is_refused() {
+    let (template, other) = (Template::new(Durability::Sync), Template::new(Durability::Sync));
+    for copy in [Template::closed, Template::crashed] {
+        let path = copy(&template);
+        fs::copy(other.closed().join("store.meta"), path.join("store.meta")).unwrap();
+        assert_eq!(place_in(&refused(&path)), (Position::new(template.last().base), 0));
+    }
+}
+
+#[test]
+fn progress_is_told_while_the_index_is_built() {
+    let template = Template::new(Durability::Sync);
+    let path = template.crashed();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&told);
+    let options = small().on_index_progress(move |done, total| {
+        listener.lock().unwrap().push((done, total));
+    });
+    drop(options.open(&path).unwrap());
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told.last(), Some(&(18, 18)));
+    assert!(told.is_sorted() && told.iter().all(|(_, total)| *total == 18), "{told:?}");
 }
 
 #[test]

@@ -173,6 +173,8 @@ impl StreamCursor {
                     .index()
                     .mark_broken(IndexFault::Damaged { what: "an address without its event" });
             } else if self.source.index().fault().is_none() {
+                // A closed index has no answer and no fault either.
+                self.source.check_open()?;
                 return Ok(None);
             }
         }

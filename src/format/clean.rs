@@ -3,7 +3,7 @@
 //! Owns the byte layout of `docs/format.md`, section 6.
 
 use crate::format::fields::{BlockWriter, Fault, Fields};
-use crate::types::{Address, LogEnd, Position, StoreId, Timestamp};
+use crate::types::{Address, Position, StoreId};
 
 const NOTE_LEN: usize = 64;
 const MAGIC: [u8; 8] = *b"annalcln";
@@ -12,18 +12,25 @@ const MAGIC: [u8; 8] = *b"annalcln";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CleanNote {
     pub(crate) store: StoreId,
-    pub(crate) end: LogEnd,
+    /// The position that the next record gets.
+    pub(crate) end: Position,
+    /// Where the next record goes.
+    pub(crate) address: Address,
+    /// Offset of the last record in the same segment; 0 if there is none.
+    pub(crate) last_offset: u64,
+    /// Checksum of the last record.
+    pub(crate) checksum: u32,
 }
 
 impl CleanNote {
     pub(crate) fn encode(&self) -> Vec<u8> {
         BlockWriter::new(MAGIC)
             .bytes(self.store.as_bytes())
-            .u64(self.end.position.get())
-            .u64(self.end.address.segment.get())
-            .u64(self.end.address.offset)
-            .i64(self.end.recorded_at.as_nanos())
-            .u32(self.end.checksum)
+            .u64(self.end.get())
+            .u64(self.address.segment.get())
+            .u64(self.address.offset)
+            .u64(self.last_offset)
+            .u32(self.checksum)
             .finish(NOTE_LEN)
     }
 
@@ -32,13 +39,13 @@ impl CleanNote {
             return Err(Fault("a file of 64 bytes"));
         }
         let mut fields = Fields::of_block(bytes, NOTE_LEN, MAGIC)?;
-        let store = StoreId::from_bytes(fields.array()?);
-        let position = Position::new(fields.u64()?);
-        let segment = Position::new(fields.u64()?);
-        let address = Address { segment, offset: fields.u64()? };
-        let recorded_at = Timestamp::from_nanos(fields.i64()?);
-        let checksum = fields.u32()?;
-        Ok(Self { store, end: LogEnd { position, address, checksum, recorded_at } })
+        Ok(Self {
+            store: StoreId::from_bytes(fields.array()?),
+            end: Position::new(fields.u64()?),
+            address: Address { segment: Position::new(fields.u64()?), offset: fields.u64()? },
+            last_offset: fields.u64()?,
+            checksum: fields.u32()?,
+        })
     }
 }
 
@@ -51,12 +58,10 @@ mod tests {
     fn every_damage_to_a_clean_note_is_a_fault() {
         let note = CleanNote {
             store: StoreId::from_bytes([3; 16]),
-            end: LogEnd {
-                position: Position::new(12),
-                address: Address { segment: Position::new(10), offset: 640 },
-                checksum: 5,
-                recorded_at: Timestamp::from_nanos(1_000),
-            },
+            end: Position::new(12),
+            address: Address { segment: Position::new(10), offset: 640 },
+            last_offset: 568,
+            checksum: 5,
         };
         assert_eq!(CleanNote::decode(&note.encode()), Ok(note));
         every_damage_is_a_fault(&note.encode(), CleanNote::decode);

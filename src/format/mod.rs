@@ -22,16 +22,8 @@ pub(crate) use segment_header::{HEADER_LEN as SEGMENT_HEADER_LEN, SegmentHeader}
 pub(crate) use slots::{SLOTS_LEN, Slot};
 pub(crate) use store_meta::{META_LEN, StoreMeta};
 
-use crate::types::StoreId;
-
 /// The format version that is written, and the newest that is read.
 pub(crate) const VERSION: u32 = 1;
-
-/// What every checksum of a record of `store` begins with, so that a record of another store is
-/// none of ours. Also what the first record of a store carries as the checksum of the one before.
-pub(crate) fn seed_of(store: StoreId) -> u32 {
-    checksum(store.as_bytes())
-}
 
 /// CRC-32 as zlib computes it.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {

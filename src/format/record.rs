@@ -55,7 +55,7 @@ pub(crate) struct ToRecord<'a> {
     /// The durable end of the log, as it is known now.
     pub(crate) durable_end: Position,
     pub(crate) ends_batch: bool,
-    /// What the checksum begins with, from [`seed_of`](crate::format::seed_of).
+    /// What the checksum begins with.
     pub(crate) seed: u32,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Owns the byte layout of `docs/format.md`, section 2.
 
+use crate::format::VERSION;
 use crate::format::fields::{BlockWriter, Fault, Fields};
-use crate::format::{VERSION, seed_of};
-use crate::types::{Position, StoreId, Timestamp};
+use crate::types::{Position, StoreId, StoreKey, Timestamp};
 
 /// Bytes of the header; the first record stands right after it.
 pub(crate) const HEADER_LEN: usize = 64;
@@ -24,12 +24,12 @@ pub(crate) struct SegmentHeader {
 
 impl SegmentHeader {
     /// The header of a store's first segment.
-    pub(crate) fn first(store: StoreId) -> Self {
+    pub(crate) fn first(key: StoreKey) -> Self {
         Self {
-            store,
+            store: key.id,
             base: Position::START,
             recorded_before: Timestamp::MIN,
-            chain: seed_of(store),
+            chain: key.seed,
         }
     }
 
@@ -71,7 +71,7 @@ mod tests {
         let header = SegmentHeader {
             base: Position::new(1_000),
             recorded_before: Timestamp::from_nanos(9),
-            ..SegmentHeader::first(StoreId::from_bytes([3; 16]))
+            ..SegmentHeader::first(StoreKey { id: StoreId::from_bytes([3; 16]), seed: 5 })
         };
         assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
         every_damage_is_a_fault(&header.encode(), SegmentHeader::decode);

@@ -4,7 +4,7 @@
 
 use crate::format::VERSION;
 use crate::format::fields::{BlockWriter, Fault, Fields};
-use crate::types::{StoreId, Timestamp};
+use crate::types::{StoreId, StoreKey, Timestamp};
 
 /// Bytes of the file.
 pub(crate) const META_LEN: usize = 64;
@@ -13,7 +13,7 @@ const MAGIC: [u8; 8] = *b"annals\r\n";
 /// What a store is, as it says itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoreMeta {
-    pub(crate) store: StoreId,
+    pub(crate) key: StoreKey,
     pub(crate) created_at: Timestamp,
 }
 
@@ -22,8 +22,9 @@ impl StoreMeta {
         BlockWriter::new(MAGIC)
             .u32(VERSION)
             .u32(0)
-            .bytes(self.store.as_bytes())
+            .bytes(self.key.id.as_bytes())
             .i64(self.created_at.as_nanos())
+            .u32(self.key.seed)
             .finish(META_LEN)
     }
 
@@ -36,10 +37,11 @@ impl StoreMeta {
             return Err(Fault("a format version that this release knows"));
         }
         fields.no_flags()?;
-        let store = StoreId::from_bytes(fields.array()?);
+        let id = StoreId::from_bytes(fields.array()?);
         let created_at = Timestamp::from_nanos(fields.i64()?);
-        fields.zeroes(20)?;
-        Ok(Self { store, created_at })
+        let key = StoreKey { id, seed: fields.u32()? };
+        fields.zeroes(16)?;
+        Ok(Self { key, created_at })
     }
 
     /// The format version that the file claims, whatever else is in it; `None` if it is no
@@ -57,7 +59,7 @@ mod tests {
     #[test]
     fn every_damage_to_store_meta_is_a_fault() {
         let meta = StoreMeta {
-            store: StoreId::from_bytes([7; 16]),
+            key: StoreKey { id: StoreId::from_bytes([7; 16]), seed: 77 },
             created_at: Timestamp::from_nanos(-5),
         };
         assert_eq!(StoreMeta::decode(&meta.encode()), Ok(meta));

@@ -139,12 +139,15 @@ impl Index {
     }
 
     /// Moves what was added aside, to be written, and returns its end, which the caller must make
-    /// durable before [`Self::write_frozen`]. `None` if there is nothing, or if what was moved
-    /// aside before is still there.
+    /// durable before [`Self::write_frozen`]. What was moved aside before and is still there comes
+    /// first: then its end is returned. `None` if there is nothing.
     pub(crate) fn freeze(&self) -> Option<LogEnd> {
         let mut frozen = self.frozen.write();
         let mut tail = self.tail.write();
-        if frozen.is_some() || tail.event_count() == 0 {
+        if let Some(waiting) = &*frozen {
+            return waiting.end();
+        }
+        if tail.event_count() == 0 {
             return None;
         }
         let end = tail.end()?;

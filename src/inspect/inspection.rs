@@ -49,10 +49,10 @@ impl Inspection {
             other => other?,
         };
         let meta = meta.ok_or_else(|| Error::NotAStore { path: path.to_owned() })?;
-        let seen = look(&directory, meta.store)?;
-        let index = Index::unavailable(meta.store, NO_INDEX);
+        let seen = look(&directory, meta.key)?;
+        let index = Index::unavailable(meta.key.id, NO_INDEX);
         Ok(Self {
-            id: meta.store,
+            id: meta.key.id,
             created_at: meta.created_at,
             source: Arc::new(Source::new(Arc::new(seen.segments), Arc::new(index))),
             bases: seen.bases,

@@ -12,7 +12,7 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::log::{Segments, UnrecoveredLog, list_bases};
 use crate::segment::records_start;
-use crate::types::{Address, LogEnd, Position, StoreId, Timestamp};
+use crate::types::{Address, LogEnd, Position, StoreKey, Timestamp};
 
 /// How often the log is looked at until two looks agree that it is damaged.
 const LOOKS_MAX: usize = 10;
@@ -32,14 +32,14 @@ pub(super) struct Seen {
 
 /// Looks at the log in `directory`. Damage is believed once two looks in a row have found the
 /// same.
-pub(super) fn look(directory: &Arc<dyn Directory>, store: StoreId) -> Result<Seen> {
-    let mut seen = look_once(directory, store)?;
+pub(super) fn look(directory: &Arc<dyn Directory>, key: StoreKey) -> Result<Seen> {
+    let mut seen = look_once(directory, key)?;
     for _ in 1..LOOKS_MAX {
         if seen.damage.is_none() {
             break;
         }
         thread::sleep(PAUSE);
-        let next = look_once(directory, store)?;
+        let next = look_once(directory, key)?;
         let same = is_same(&seen, &next);
         seen = next;
         if same {
@@ -57,8 +57,8 @@ fn is_same(a: &Seen, b: &Seen) -> bool {
         && damage(a) == damage(b)
 }
 
-fn look_once(directory: &Arc<dyn Directory>, store: StoreId) -> Result<Seen> {
-    match UnrecoveredLog::scan(Arc::clone(directory), store) {
+fn look_once(directory: &Arc<dyn Directory>, key: StoreKey) -> Result<Seen> {
+    match UnrecoveredLog::scan(Arc::clone(directory), key) {
         Ok(log) => {
             let (segments, refused) = log.look();
             let bases = segments.bases();
@@ -73,7 +73,7 @@ fn look_once(directory: &Arc<dyn Directory>, store: StoreId) -> Result<Seen> {
         }
         Err(error) if is_damage(&error) => {
             let bases = list_bases(&**directory)?;
-            let segments = before_last(directory, store, &bases);
+            let segments = before_last(directory, key, &bases);
             Ok(Seen { segments, bases, damage: Some(error), trailing_len: 0 })
         }
         Err(error) => Err(error),
@@ -111,13 +111,13 @@ fn goes_on(directory: &dyn Directory, segments: &Segments) -> Result<bool> {
 
 /// What can be read of a log whose last segments do not hang together: all before the last one,
 /// as far as it is sound.
-fn before_last(directory: &Arc<dyn Directory>, store: StoreId, bases: &[Position]) -> Segments {
+fn before_last(directory: &Arc<dyn Directory>, key: StoreKey, bases: &[Position]) -> Segments {
     let start = Position::START;
     let begins = bases.first() == Some(&start);
     let (last, before) = bases.split_last().filter(|_| begins).unwrap_or((&start, &[]));
     let address = Address { segment: *last, offset: records_start() };
     let end = LogEnd { position: *last, address, checksum: 0, recorded_at: Timestamp::MIN };
-    Segments::new(Arc::clone(directory), store, before.to_vec(), end)
+    Segments::new(Arc::clone(directory), key, before.to_vec(), end)
 }
 
 #[cfg(test)]

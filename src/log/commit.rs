@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) written: LogEnd,
     /// End of what is durable.
     pub(super) durable: Position,
+    /// Offset of the last record that is written; 0 if there is none in the last segment.
+    pub(super) last_offset: u64,
     /// The group that takes batches.
     pub(super) forming: Group,
     /// Ends of streams in the group that is being written.
@@ -39,16 +41,19 @@ pub(super) enum Status {
     Open,
     /// No more: a sync has failed.
     Poisoned,
+    /// No more, but what is in flight is finished.
+    Closing,
     Closed,
 }
 
 impl State {
     /// A log without anything to be written, whose end is durable.
-    pub(super) fn new(end: LogEnd) -> Self {
+    pub(super) fn new(end: LogEnd, last_offset: u64) -> Self {
         Self {
             status: Status::Open,
             written: end,
             durable: end.position,
+            last_offset,
             forming: Group::after(end),
             in_flight: Ends::new(),
             leading: false,
@@ -59,7 +64,7 @@ impl State {
         match self.status {
             Status::Open => Ok(()),
             Status::Poisoned => Err(Error::Poisoned),
-            Status::Closed => Err(Error::Closed),
+            Status::Closing | Status::Closed => Err(Error::Closed),
         }
     }
 
@@ -68,6 +73,9 @@ impl State {
         match written {
             Ok(()) => {
                 self.written = group.end;
+                if let Some(last) = group.entries.last() {
+                    self.last_offset = last.address.offset;
+                }
                 if group.syncs {
                     self.durable = group.end.position;
                 } else if group.rolls {
@@ -76,23 +84,24 @@ impl State {
                 group.outcome.set(Ok(()));
             }
             Err(WriteError::Undone { cause, end }) => {
-                let failure = Failure::of(&cause);
+                let failure = Failure::undone(&cause);
                 self.written = end;
                 if end.address != group.start.address {
                     // The new segment is there, and all before it was synced.
                     self.durable = end.position;
+                    self.last_offset = 0;
                 }
                 group.outcome.set(Err(failure.clone()));
                 self.fail_forming(end, failure);
             }
-            Err(WriteError::Unknown { cause }) => self.poison(group, &cause),
+            Err(WriteError::Unknown { cause }) => self.poison(group, Failure::unknown(&cause)),
         }
     }
 
     /// Ends appending: it is not known what of `group` is on the medium.
-    fn poison(&mut self, group: &Group, cause: &Error) {
+    fn poison(&mut self, group: &Group, failure: Failure) {
         self.status = Status::Poisoned;
-        group.outcome.set(Err(Failure::of(cause)));
+        group.outcome.set(Err(failure));
         self.fail_forming(self.written, Failure::Poisoned);
     }
 
@@ -158,7 +167,7 @@ impl Log {
                 None
             }
             Err(panic) => {
-                state.poison(&group, &Error::Poisoned);
+                state.poison(&group, Failure::Panicked);
                 Some(panic)
             }
         };

@@ -66,30 +66,67 @@ impl Outcome {
 /// Why a group failed, to be told to each who waits for it.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// An I/O error.
-    Io { operation: &'static str, path: PathBuf, kind: io::ErrorKind, code: Option<i32> },
-    /// The log was poisoned.
+    /// It could not be written, and nothing of it is left.
+    Undone(IoFailure),
+    /// It is not known what of it is on the medium.
+    Unknown(IoFailure),
+    /// The same, because the thread that wrote it panicked.
+    Panicked,
+    /// It was never written, because the log was poisoned before.
     Poisoned,
 }
 
-impl Failure {
-    pub(crate) fn of(error: &Error) -> Self {
+/// An I/O error that can be told more than once.
+#[derive(Clone, Debug)]
+pub(crate) struct IoFailure {
+    operation: &'static str,
+    path: PathBuf,
+    kind: io::ErrorKind,
+    code: Option<i32>,
+}
+
+impl IoFailure {
+    /// Errors of other kinds do not come from writing.
+    fn of(error: &Error) -> Self {
         match error {
-            Error::Io { operation, path, source } => Self::Io {
+            Error::Io { operation, path, source } => Self {
                 operation,
                 path: path.clone(),
                 kind: source.kind(),
                 code: source.raw_os_error(),
             },
-            _ => Self::Poisoned,
+            _ => Self {
+                operation: "write",
+                path: PathBuf::new(),
+                kind: io::ErrorKind::Other,
+                code: None,
+            },
         }
+    }
+
+    fn to_error(&self) -> Error {
+        let source = self.code.map_or_else(|| self.kind.into(), io::Error::from_raw_os_error);
+        Error::Io { operation: self.operation, path: self.path.clone(), source }
+    }
+}
+
+impl Failure {
+    pub(crate) fn undone(cause: &Error) -> Self {
+        Self::Undone(IoFailure::of(cause))
+    }
+
+    pub(crate) fn unknown(cause: &Error) -> Self {
+        Self::Unknown(IoFailure::of(cause))
     }
 
     pub(crate) fn to_error(&self) -> Error {
         match self {
-            Self::Io { operation, path, kind, code } => {
-                let source = code.map_or_else(|| (*kind).into(), io::Error::from_raw_os_error);
-                Error::Io { operation, path: path.clone(), source }
+            Self::Undone(failure) => failure.to_error(),
+            Self::Unknown(failure) => {
+                Error::OutcomeUnknown { source: Box::new(failure.to_error()) }
+            }
+            Self::Panicked => {
+                Error::OutcomeUnknown { source: "the thread that wrote it panicked".into() }
             }
             Self::Poisoned => Error::Poisoned,
         }

@@ -9,19 +9,21 @@ mod decide;
 mod group;
 mod meta;
 mod recover;
+mod sealer;
 mod segments;
 mod writer;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
 use crate::format::{CleanNote, FOOTER_LEN};
 pub(crate) use crate::log::assign::Assign;
 use crate::log::commit::{State, Status};
-use crate::log::writer::{Writer, seal_all};
+use crate::log::sealer::Sealer;
+use crate::log::writer::Writer;
 use crate::options::Durability;
 use crate::segment::records_start;
 use crate::types::{Entry, LogEnd, Position};
@@ -32,6 +34,8 @@ pub(crate) use segments::{Segments, list_bases};
 
 /// The note that a clean close leaves.
 pub(crate) const CLEAN_NOTE: &str = "clean";
+/// How often a sync is tried that fails because of what others append.
+const SYNC_TRIES: usize = 16;
 /// The folder of the consumers' places.
 const CONSUMERS: &str = "consumers";
 
@@ -51,6 +55,7 @@ pub(crate) struct Log {
     /// Told whenever a group is done.
     changed: Condvar,
     writer: Mutex<Writer>,
+    sealer: Arc<Sealer>,
 }
 
 impl Log {
@@ -79,40 +84,37 @@ impl Log {
         let outcome = Arc::clone(&state.forming.outcome);
         self.wait(&mut state, &outcome)?;
         drop(state);
-        self.seal_full();
+        self.sealer.seal_if_due();
         Ok(assigned)
     }
 
     /// Makes everything that is visible durable.
     pub(crate) fn sync(&self) -> Result<()> {
         let mut state = self.state.lock();
+        for _ in 1..SYNC_TRIES {
+            match self.sync_once(&mut state) {
+                // A batch of another thread could not be written, and this sync was undone with
+                // it, though it has nothing to write.
+                Err(Error::Io { .. }) => {}
+                other => return other,
+            }
+        }
+        self.sync_once(&mut state)
+    }
+
+    fn sync_once(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
         state.check()?;
         if state.durable == state.written.position && state.forming.is_empty() && !state.leading {
             return Ok(());
         }
         state.forming.syncs = true;
         let outcome = Arc::clone(&state.forming.outcome);
-        self.wait(&mut state, &outcome)
+        self.wait(state, &outcome)
     }
 
     /// Makes everything before `position`, which must be visible, durable.
     pub(crate) fn sync_to(&self, position: Position) -> Result<()> {
         if self.state.lock().durable >= position { Ok(()) } else { self.sync() }
-    }
-
-    /// Seals segments that are full, while others go on appending. One that cannot be sealed
-    /// now is tried again later, at the latest when the store is opened.
-    fn seal_full(&self) {
-        let mut writer = self.writer.lock();
-        let full = writer.take_unsealed();
-        drop(writer);
-        if !full.is_empty() {
-            let left = seal_all(full);
-            let mut writer = self.writer.lock();
-            for (file, end) in left {
-                writer.put_unsealed(file, end);
-            }
-        }
     }
 
     /// Ends appending: finishes what is in flight, syncs, seals, and leaves the note of a clean
@@ -121,34 +123,47 @@ impl Log {
     /// A poisoned log is closed without the note.
     pub(crate) fn close(&self) -> Result<()> {
         let mut state = self.state.lock();
+        match state.status {
+            Status::Open => state.status = Status::Closing,
+            Status::Poisoned => {}
+            Status::Closing | Status::Closed => return Ok(()),
+        }
+        // No batch is taken any more, so this ends.
         while state.leading || !state.forming.is_empty() {
             self.advance(&mut state);
         }
-        if state.status == Status::Open && state.durable < state.written.position {
-            state.forming.syncs = true;
-            let outcome = Arc::clone(&state.forming.outcome);
-            let synced = self.wait(&mut state, &outcome);
-            if synced.is_err() {
-                state.status = Status::Closed;
-                return synced;
-            }
+        let mut closed = Ok(());
+        if state.durable < state.written.position {
+            closed = if state.status == Status::Poisoned {
+                Err(Error::Poisoned)
+            } else {
+                state.forming.syncs = true;
+                let outcome = Arc::clone(&state.forming.outcome);
+                self.wait(&mut state, &outcome)
+            };
         }
         let was = std::mem::replace(&mut state.status, Status::Closed);
-        let end = state.written;
+        let (end, last_offset) = (state.written, state.last_offset);
         drop(state);
-        if was != Status::Open {
-            return Ok(());
+        self.sealer.finish();
+        if was == Status::Poisoned || closed.is_err() {
+            return closed;
         }
-        self.seal_full();
-        self.leave_note(end)
+        self.leave_note(&end, last_offset)
     }
 
-    fn leave_note(&self, end: LogEnd) -> Result<()> {
+    fn leave_note(&self, end: &LogEnd, last_offset: u64) -> Result<()> {
         if self.writer.lock().is_noted() {
             return Ok(());
         }
         let directory = self.segments.directory();
-        let note = CleanNote { store: self.segments.store(), end };
+        let note = CleanNote {
+            store: self.segments.store(),
+            end: end.position,
+            address: end.address,
+            last_offset,
+            checksum: end.checksum,
+        };
         directory
             .replace(CLEAN_NOTE, &note.encode())
             .map_err(Error::io("write", &directory.path_of(CLEAN_NOTE)))
@@ -161,20 +176,24 @@ impl Log {
 pub(crate) struct Begin {
     pub(crate) segments: Arc<Segments>,
     pub(crate) end: LogEnd,
+    /// Offset of the last record; 0 if there is none in the last segment.
+    pub(crate) last_offset: u64,
     pub(crate) writer: Writer,
+    pub(crate) sealer: Arc<Sealer>,
 }
 
 impl Begin {
     /// Opens the log for appends. `follower` is told of everything from the log's end on.
     pub(crate) fn start(self, segment_len_max: u64, follower: Arc<dyn Follow>) -> Log {
-        let Self { segments, end, writer } = self;
+        let Self { segments, end, last_offset, writer, sealer } = self;
         Log {
             segments,
             segment_len_max,
             follower,
-            state: Mutex::new(State::new(end)),
+            state: Mutex::new(State::new(end, last_offset)),
             changed: Condvar::new(),
             writer: Mutex::new(writer),
+            sealer,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::format::Fault;
 use crate::segment::{FOLDER, Link, Scanner, SegmentFile, parse_name};
-use crate::types::{Address, LogEnd, Position, StoreId};
+use crate::types::{Address, LogEnd, Position, StoreId, StoreKey};
 
 /// How many files of segments stay open for readers.
 const OPEN_FILES_MAX: usize = 32;
@@ -22,7 +22,7 @@ const OPEN_FILES_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Segments {
     directory: Arc<dyn Directory>,
-    store: StoreId,
+    key: StoreKey,
     /// First positions, ascending. Never empty.
     bases: RwLock<Vec<Position>>,
     /// Files used last, the most recent at the back.
@@ -46,13 +46,13 @@ impl Segments {
     /// The segments with these first positions, of which readers see what is before `visible`.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
-        store: StoreId,
+        key: StoreKey,
         bases: Vec<Position>,
         visible: LogEnd,
     ) -> Self {
         Self {
             directory,
-            store,
+            key,
             bases: RwLock::new(bases),
             open: Mutex::default(),
             visible: RwLock::new(visible),
@@ -64,7 +64,7 @@ impl Segments {
     }
 
     pub(crate) fn store(&self) -> StoreId {
-        self.store
+        self.key.id
     }
 
     /// The visible end: readers see whole batches before it.
@@ -115,7 +115,7 @@ impl Segments {
             return Ok(file);
         }
         drop(open);
-        let file = Arc::new(SegmentFile::open_to_read(&*self.directory, self.store, base)?);
+        let file = Arc::new(SegmentFile::open_to_read(&*self.directory, self.key, base)?);
         file.header()?;
         self.keep_open(Arc::clone(&file));
         Ok(file)

@@ -9,8 +9,9 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::format::SegmentHeader;
 use crate::log::group::Group;
+use crate::log::sealer::Sealer;
 use crate::log::{CLEAN_NOTE, Segments};
-use crate::segment::{SegmentFile, records_start, seal};
+use crate::segment::{SegmentFile, records_start};
 use crate::types::{Address, LogEnd};
 
 /// What a failed write has left.
@@ -29,8 +30,8 @@ pub(crate) struct Writer {
     active: Arc<SegmentFile>,
     /// Whether the note of a clean close is there, and must go before anything is written.
     noted: bool,
-    /// Segments that are full and durable, and not sealed yet.
-    unsealed: Vec<(Arc<SegmentFile>, LogEnd)>,
+    /// Takes segments that are full.
+    sealer: Arc<Sealer>,
 }
 
 impl Writer {
@@ -38,8 +39,9 @@ impl Writer {
         directory: Arc<dyn Directory>,
         active: Arc<SegmentFile>,
         noted: bool,
+        sealer: Arc<Sealer>,
     ) -> Self {
-        Self { directory, active, noted, unsealed: Vec::new() }
+        Self { directory, active, noted, sealer }
     }
 
     /// Whether the note of a clean close still tells the truth.
@@ -106,17 +108,17 @@ impl Writer {
             self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;
         }
         let header = SegmentHeader {
-            store: self.active.store(),
+            store: self.active.key().id,
             base: start.position,
             recorded_before: start.recorded_at,
             chain: start.checksum,
         };
-        let file = match SegmentFile::create(&*self.directory, &header) {
+        let file = match SegmentFile::create(&*self.directory, self.active.key(), &header) {
             Ok(file) => Arc::new(file),
             Err(cause) => return Err(self.undo_roll(cause, *start)),
         };
         let full = std::mem::replace(&mut self.active, Arc::clone(&file));
-        self.unsealed.push((full, *start));
+        self.sealer.add(full, *start);
         segments.add(file);
         start.address = Address { segment: start.position, offset: records_start() };
         Ok(())
@@ -130,19 +132,4 @@ impl Writer {
             Err(_) => WriteError::Unknown { cause },
         }
     }
-
-    /// Gives away the segments that are to be sealed.
-    pub(crate) fn take_unsealed(&mut self) -> Vec<(Arc<SegmentFile>, LogEnd)> {
-        std::mem::take(&mut self.unsealed)
-    }
-
-    /// Keeps a segment that could not be sealed, for another try.
-    pub(crate) fn put_unsealed(&mut self, file: Arc<SegmentFile>, end: LogEnd) {
-        self.unsealed.push((file, end));
-    }
-}
-
-/// Seals full segments, and returns those that could not be sealed.
-pub(crate) fn seal_all(full: Vec<(Arc<SegmentFile>, LogEnd)>) -> Vec<(Arc<SegmentFile>, LogEnd)> {
-    full.into_iter().filter(|(file, end)| seal(file, end).is_err()).collect()
 }

@@ -8,7 +8,7 @@ use crate::directory::{Directory, RandomFile};
 use crate::error::{Error, Result};
 use crate::format::{FOOTER_LEN, Fault, Footer, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::segment::FOLDER;
-use crate::types::{Position, StoreId};
+use crate::types::{Position, StoreKey};
 
 const SUFFIX: &str = ".seg";
 /// Digits of the first position in a file name: as many as the largest has.
@@ -29,7 +29,7 @@ pub(crate) fn parse_name(name: &str) -> Option<Position> {
 /// The open file of one segment.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
-    store: StoreId,
+    key: StoreKey,
     base: Position,
     path: PathBuf,
     file: Arc<dyn RandomFile>,
@@ -38,33 +38,37 @@ pub(crate) struct SegmentFile {
 impl SegmentFile {
     pub(crate) fn open_to_read(
         directory: &dyn Directory,
-        store: StoreId,
+        key: StoreKey,
         base: Position,
     ) -> Result<Self> {
         let name = name_of(base);
         let path = directory.path_of(&name);
         let file = directory.open_to_read(&name).map_err(Error::io("open", &path))?;
-        Ok(Self { store, base, path, file })
+        Ok(Self { key, base, path, file })
     }
 
     pub(crate) fn open_to_write(
         directory: &dyn Directory,
-        store: StoreId,
+        key: StoreKey,
         base: Position,
     ) -> Result<Self> {
         let name = name_of(base);
         let path = directory.path_of(&name);
         let file = directory.open_to_write(&name).map_err(Error::io("open", &path))?;
-        Ok(Self { store, base, path, file })
+        Ok(Self { key, base, path, file })
     }
 
     /// Creates a segment that holds a header and no record, durably.
-    pub(crate) fn create(directory: &dyn Directory, header: &SegmentHeader) -> Result<Self> {
+    pub(crate) fn create(
+        directory: &dyn Directory,
+        key: StoreKey,
+        header: &SegmentHeader,
+    ) -> Result<Self> {
         let name = name_of(header.base);
         let path = directory.path_of(&name);
         let file =
             directory.replace(&name, &header.encode()).map_err(Error::io("create", &path))?;
-        Ok(Self { store: header.store, base: header.base, path, file })
+        Ok(Self { key, base: header.base, path, file })
     }
 
     /// Bytes in the file of the segment that begins at `base`, whatever is in it.
@@ -81,8 +85,8 @@ impl SegmentFile {
     }
 
     /// The store that the segment belongs to.
-    pub(crate) fn store(&self) -> StoreId {
-        self.store
+    pub(crate) fn key(&self) -> StoreKey {
+        self.key
     }
 
     /// Position of the first record.
@@ -116,7 +120,7 @@ impl SegmentFile {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         self.read_at(&mut bytes, 0)?;
         let header = SegmentHeader::decode(&bytes).map_err(|fault| self.corrupt(0, fault))?;
-        if header.store != self.store {
+        if header.store != self.key.id {
             return Err(self.corrupt(0, Fault("a segment of this store")));
         }
         if header.base != self.base {
@@ -132,7 +136,7 @@ impl SegmentFile {
         self.read_at(&mut bytes, offset)?;
         let footer = Footer::decode(&bytes).ok();
         Ok(footer.filter(|footer| {
-            footer.store == self.store && footer.base == self.base && footer.offset == offset
+            footer.store == self.key.id && footer.base == self.base && footer.offset == offset
         }))
     }
 

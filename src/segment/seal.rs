@@ -39,7 +39,7 @@ pub(crate) fn seal(file: &Arc<SegmentFile>, end: &LogEnd) -> Result<()> {
     let mut window = Window::new(Arc::clone(file), 4 << 10);
     let first = window.record_at(wide(SEGMENT_HEADER_LEN), offset)?;
     let footer = Footer {
-        store: file.store(),
+        store: file.key().id,
         base: file.base(),
         record_count: end.position.since(file.base()),
         first_recorded_at: first.parts.recorded_at,

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::format::{Claim, Fault};
-use crate::segment::{SegmentFile, Window};
+use crate::error::{Error, Result};
+use crate::format::{Claim, Fault, RECORD_LEN_MIN};
+use crate::segment::{SegmentFile, Window, wide};
 use crate::types::Position;
 
 /// Bytes that are read at once.
 const BLOCK_LEN: usize = 1 << 20;
 /// Records begin at multiples of this.
 const STEP: u64 = 8;
-/// How many times its own length a tail may cost to checksum. Bytes that cost more were made to.
-const EFFORT_MAX: u64 = 8;
+/// How many bytes may be checksummed for each byte of a tail. Bytes that cost more were made to.
+const EFFORT_PER_BYTE_MAX: u64 = 8;
+/// How many bytes may be checksummed in any case: they take a fraction of a second.
+const EFFORT_MIN: u64 = 1 << 30;
 
 /// The highest durable end above `floor` that a record in `file` names, from `start` to the end
 /// of the file. Whatever stands there may be anything; records need not follow from each other.
@@ -29,8 +31,8 @@ pub(crate) fn find_witness(
     let end = file.len()?;
     let len = end.saturating_sub(start);
     // No more records than this could have stood here, so no position is further away.
-    let ceiling = floor.plus(len);
-    let mut effort = len.saturating_mul(EFFORT_MAX);
+    let ceiling = floor.plus(len / wide(RECORD_LEN_MIN));
+    let mut effort = len.saturating_mul(EFFORT_PER_BYTE_MAX).max(EFFORT_MIN);
     let mut window = Window::new(Arc::clone(file), BLOCK_LEN);
     let mut highest = None;
     let mut offset = start;
@@ -43,8 +45,11 @@ pub(crate) fn find_witness(
             effort = effort.checked_sub(claim.len).ok_or_else(|| {
                 file.corrupt(start, Fault("bytes that can be told to be a torn tail or damage"))
             })?;
-            if let Ok(record) = window.record_at(offset, end) {
-                highest = highest.max(record.witness);
+            match window.record_at(offset, end) {
+                Ok(record) => highest = highest.max(record.witness),
+                Err(Error::Corrupt { .. }) => {}
+                // What could not be read may have been a witness.
+                Err(error) => return Err(error),
             }
         }
         offset += STEP;

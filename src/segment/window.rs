@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::event::{Block, Event};
-use crate::format::{
-    Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, seed_of,
-};
+use crate::format::{Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault};
 use crate::segment::SegmentFile;
 use crate::segment::file::wide;
 
@@ -25,7 +23,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(file: Arc<SegmentFile>, block_len: usize) -> Self {
-        let seed = seed_of(file.store());
+        let seed = file.key().seed;
         Self { file, seed, block: Block::default(), block_start: 0, block_len }
     }
 

@@ -122,8 +122,9 @@ impl Store {
     /// expected, [`InvalidName`](crate::Error::InvalidName),
     /// [`TooLarge`](crate::Error::TooLarge), [`EmptyBatch`](crate::Error::EmptyBatch),
     /// [`TimeWentBack`](crate::Error::TimeWentBack), [`Poisoned`](crate::Error::Poisoned),
-    /// [`Closed`](crate::Error::Closed). [`Error::Io`](crate::Error::Io) from a write leaves the
-    /// store as it was; from a sync, the outcome is unknown until the store is reopened.
+    /// [`Closed`](crate::Error::Closed), and [`Error::Io`](crate::Error::Io), after which it may be
+    /// tried again. Only [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) leaves open what
+    /// was appended, until the store is reopened.
     pub fn append_batch(&self, batch: impl Borrow<Batch>) -> Result<Receipt> {
         self.inner.append(batch.borrow())
     }
@@ -132,8 +133,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) if the sync fails. No later append is taken then until
-    /// the store is reopened.
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if the sync fails: no later append is
+    /// taken then until the store is reopened. [`Error::Io`](crate::Error::Io) if it could not even
+    /// be begun, over and over; [`Error::Poisoned`](crate::Error::Poisoned),
+    /// [`Error::Closed`](crate::Error::Closed).
     pub fn sync(&self) -> Result<()> {
         self.inner.log.sync()
     }
@@ -218,8 +221,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) if something could not be written or synced. The store is
-    /// closed all the same, and nothing is lost that was acknowledged as durable.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if
+    /// something could not be written or synced, [`Error::Poisoned`](crate::Error::Poisoned) if
+    /// that was so before and something visible is not durable. The store is closed all the same,
+    /// and nothing is lost that was acknowledged as durable.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
     }
@@ -242,8 +247,8 @@ impl Inner {
             None if self.source.index().is_behind() => self.checkpoint.lock(),
             None => return,
         };
-        // A failure is kept with the index, which then answers nothing any more, or with the
-        // log, which then takes no more appends.
+        // What could not be synced is tried again by the next append; a failure of the index is
+        // kept with it, and it then answers nothing any more.
         let _ = self.checkpoint();
         drop(guard);
     }

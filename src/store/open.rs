@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 use crate::cursor::Source;
 use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence};
 use crate::error::{Error, Result};
-use crate::format::{StoreMeta, seed_of};
+use crate::format::StoreMeta;
 use crate::log::{META, UnrecoveredLog, read_meta};
 use crate::options::Options;
 use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
-use crate::store::open_index::IndexPlace;
+use crate::store::open_index::{IndexPlace, random_from_system};
 use crate::store::{Indexer, Inner, Store};
-use crate::types::StoreId;
+use crate::types::{StoreId, StoreKey};
 
 const LOCK: &str = "LOCK";
 /// What a creation that was interrupted may have left, besides temporary files.
@@ -58,7 +58,6 @@ impl Options {
             return Err(Error::NotAStore { path: directory.path().to_owned() });
         }
         let lock = take_lock(&*directory)?;
-        remove_leftovers(&*directory);
         let (meta, created) = match read_meta(&*directory)? {
             Some(meta) => (meta, false),
             None => (self.create_in(&*directory)?, true),
@@ -77,27 +76,28 @@ impl Options {
         meta: StoreMeta,
         lock: Box<dyn Lock>,
     ) -> Result<Store> {
-        let mut unrecovered = UnrecoveredLog::scan(Arc::clone(&directory), meta.store)?;
-        let opened = self.open_index(&*directory, place, meta.store);
+        let mut unrecovered = UnrecoveredLog::scan(Arc::clone(&directory), meta.key)?;
+        let opened = self.open_index(&*directory, place, meta.key.id);
         if let Some(checkpoint) = &opened.checkpoint {
             unrecovered.add_index_checkpoint(checkpoint.position);
         }
         let (begin, mut recovery) = unrecovered.recover()?;
+        remove_leftovers(&*directory);
         let segments = Arc::clone(&begin.segments);
         let (index, found) = self.bring_up(&*directory, place, &segments, opened);
         recovery.index = found;
         let index = Arc::new(index);
         let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));
         let inner = Inner {
-            id: meta.store,
-            seed: seed_of(meta.store),
+            id: meta.key.id,
+            seed: meta.key.seed,
             created_at: meta.created_at,
             directory,
             options: self.clone(),
             log,
             source: Arc::new(Source::new(segments, index)),
             recovery,
-            random: Mutex::new(fastrand::Rng::new()),
+            random: Mutex::new(place.random()),
             checkpoint: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         };
@@ -108,11 +108,15 @@ impl Options {
     fn create_in(&self, directory: &dyn Directory) -> Result<StoreMeta> {
         let path = directory.path().to_owned();
         crate::log::refuse_segments(directory)?;
+        // The directory may have been there, and its entry not be durable.
+        directory.create_folder("").map_err(Error::io("create", &path))?;
         directory.create_folder(LOG_FOLDER).map_err(Error::io("create", &path))?;
         let created_at = self.clock.now();
-        let store = StoreId::random(created_at, &mut fastrand::Rng::new());
-        crate::log::create(directory, store)?;
-        let meta = StoreMeta { store, created_at };
+        let mut random = random_from_system();
+        let id = StoreId::random(created_at, &mut random);
+        let key = StoreKey { id, seed: random.u32(..) };
+        crate::log::create(directory, key)?;
+        let meta = StoreMeta { key, created_at };
         directory.replace(META, &meta.encode()).map_err(Error::io("create", &path))?;
         Ok(meta)
     }

@@ -1,5 +1,6 @@
 //! Opening the index, which may be missing, foreign or broken, and must never stop a store.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 
 use crate::directory::{Directory, read_small};
@@ -47,7 +48,22 @@ pub(crate) enum IndexPlace {
     Memory(MemoryTrees),
 }
 
+/// A source of random numbers that begins where the operating system says.
+pub(super) fn random_from_system() -> fastrand::Rng {
+    // The keys of the standard library's hash maps come from the system's own source.
+    fastrand::Rng::with_seed(RandomState::new().build_hasher().finish())
+}
+
 impl IndexPlace {
+    /// A source of random numbers for the store: the same each time in a simulation.
+    pub(super) fn random(&self) -> fastrand::Rng {
+        match self {
+            Self::Sled => random_from_system(),
+            #[cfg(any(test, feature = "simulation"))]
+            Self::Memory(_) => fastrand::Rng::with_seed(0),
+        }
+    }
+
     fn is_empty(&self, directory: &dyn Directory) -> bool {
         match self {
             Self::Sled => match directory.list(INDEX) {

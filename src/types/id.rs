@@ -96,6 +96,15 @@ impl fmt::Debug for StoreId {
     }
 }
 
+/// What a store's records are told by: its id, and what their checksums begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreKey {
+    pub(crate) id: StoreId,
+    /// Drawn at random when the store is created, and shown nowhere: bytes that come from
+    /// elsewhere cannot be made to pass for records of this store.
+    pub(crate) seed: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

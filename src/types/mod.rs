@@ -9,6 +9,7 @@ mod position;
 mod timestamp;
 
 pub(crate) use entry::{Entry, LogEnd};
+pub(crate) use id::StoreKey;
 pub use id::{EventId, StoreId};
 pub(crate) use name::check_name;
 pub use name::{NAME_LEN_MAX, NameFault, NameKind};

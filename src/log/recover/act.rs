@@ -7,10 +7,11 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::log::decide::Decision;
 use crate::log::recover::{Note, UnrecoveredLog};
-use crate::log::writer::{Writer, seal_all};
+use crate::log::sealer::Sealer;
+use crate::log::writer::Writer;
 use crate::log::{Begin, CLEAN_NOTE, Segments};
 use crate::report::{RecoveryReport, TornTail};
-use crate::segment::{FOLDER, SegmentFile, wide};
+use crate::segment::{FOLDER, SegmentFile, seal, wide};
 
 /// The folder of bytes that were cut.
 const QUARANTINE: &str = "quarantine";
@@ -25,7 +26,7 @@ impl UnrecoveredLog {
     /// Makes the medium hold exactly the log up to its valid end, and nothing after it.
     pub(super) fn act(self, decision: Decision, report: &mut RecoveryReport) -> Result<Begin> {
         let noted = report.was_closed;
-        let active = SegmentFile::open_to_write(&*self.directory, self.store, self.active.base())?;
+        let active = SegmentFile::open_to_write(&*self.directory, self.key, self.active.base())?;
         if !noted {
             self.sync_entries()?;
             self.remove_note()?;
@@ -39,12 +40,13 @@ impl UnrecoveredLog {
         report.sealed_count = self.seal_unsealed()?;
         let segments = Arc::new(Segments::new(
             Arc::clone(&self.directory),
-            self.store,
+            self.key,
             self.bases,
             self.valid_end,
         ));
-        let writer = Writer::new(self.directory, Arc::new(active), noted);
-        Ok(Begin { segments, end: self.valid_end, writer })
+        let sealer = Arc::new(Sealer::default());
+        let writer = Writer::new(self.directory, Arc::new(active), noted, Arc::clone(&sealer));
+        Ok(Begin { segments, end: self.valid_end, last_offset: self.last_offset, writer, sealer })
     }
 
     /// Seals full segments that a crash has left open, and returns how many. One that cannot be
@@ -53,12 +55,14 @@ impl UnrecoveredLog {
         let mut full = Vec::new();
         for (base, end) in &self.unsealed {
             full.push((
-                Arc::new(SegmentFile::open_to_write(&*self.directory, self.store, *base)?),
+                Arc::new(SegmentFile::open_to_write(&*self.directory, self.key, *base)?),
                 *end,
             ));
         }
-        let full_count = full.len();
-        Ok(wide(full_count - seal_all(full).len()))
+        // The oldest first, so that no sealed segment follows one that is not.
+        full.reverse();
+        let sealed = full.iter().take_while(|(file, end)| seal(file, end).is_ok()).count();
+        Ok(wide(sealed))
     }
 
     /// Makes durable which files there are: a process that was killed while it created one may

@@ -10,23 +10,25 @@ use std::sync::Arc;
 
 use crate::directory::Directory;
 use crate::error::{Error, Result};
-use crate::format::{Fault, SegmentHeader};
+use crate::format::{CleanNote, Fault, SegmentHeader};
 use crate::log::decide::{Decision, Evidence, Tail, Witnesses, decide};
 use crate::log::segments::list_bases;
 use crate::log::{Begin, META, Segments};
 use crate::report::{IndexRecovery, RecoveryReport};
 use crate::segment::{SegmentFile, records_start};
-use crate::types::{LogEnd, Position, StoreId};
+use crate::types::{LogEnd, Position, StoreKey};
 
 /// A log that was scanned and not yet put right. Nothing can be read from it or appended to it.
 #[derive(Debug)]
 pub(crate) struct UnrecoveredLog {
     directory: Arc<dyn Directory>,
-    store: StoreId,
+    key: StoreKey,
     bases: Vec<Position>,
     active: Arc<SegmentFile>,
     /// End of the last whole batch.
     valid_end: LogEnd,
+    /// Offset of the record before that; 0 if there is none in the last segment.
+    last_offset: u64,
     tail: Tail,
     witnesses: Witnesses,
     /// Whether a witness names another last record than there is.
@@ -41,18 +43,13 @@ pub(crate) struct UnrecoveredLog {
     note: Note,
 }
 
-/// Whether a witness names the same end as `end`, but another record before it.
-fn contradicts(witness: &LogEnd, end: &LogEnd) -> bool {
-    witness.position == end.position && witness.checksum != end.checksum
-}
-
 /// The note of a clean close, as it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Note {
     /// There is none.
     Absent,
     /// It names this store and this end.
-    Valid(LogEnd),
+    Valid(CleanNote),
     /// There is one that says nothing.
     Useless,
 }
@@ -76,7 +73,7 @@ impl UnrecoveredLog {
         if decision == Decision::Refuse {
             return Err(self.refusal());
         }
-        let was_closed = self.note == Note::Valid(self.valid_end) && tail == Tail::Nothing;
+        let was_closed = tail == Tail::Nothing && self.is_noted();
         let mut report = RecoveryReport {
             created: false,
             was_closed,
@@ -96,9 +93,16 @@ impl UnrecoveredLog {
     /// go on with.
     pub(crate) fn look(self) -> (Segments, Option<Error>) {
         let refused = decide(&self.evidence()) == Decision::Refuse;
-        let Self { directory, store, bases, valid_end, .. } = &self;
-        let segments = Segments::new(Arc::clone(directory), *store, bases.clone(), *valid_end);
+        let Self { directory, key, bases, valid_end, .. } = &self;
+        let segments = Segments::new(Arc::clone(directory), *key, bases.clone(), *valid_end);
         (segments, refused.then(|| self.refusal()))
+    }
+
+    /// Whether the note of a clean close names this end.
+    fn is_noted(&self) -> bool {
+        let Note::Valid(note) = self.note else { return false };
+        let LogEnd { position, address, checksum, .. } = self.valid_end;
+        (note.end, note.address, note.checksum) == (position, address, checksum)
     }
 
     fn evidence(&self) -> Evidence {
@@ -138,6 +142,6 @@ pub(crate) fn refuse_segments(directory: &dyn Directory) -> Result<()> {
 }
 
 /// Creates the first segment of a new store.
-pub(crate) fn create(directory: &dyn Directory, store: StoreId) -> Result<()> {
-    SegmentFile::create(directory, &SegmentHeader::first(store)).map(|_| ())
+pub(crate) fn create(directory: &dyn Directory, key: StoreKey) -> Result<()> {
+    SegmentFile::create(directory, key, &SegmentHeader::first(key)).map(|_| ())
 }

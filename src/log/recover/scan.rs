@@ -10,18 +10,24 @@ use crate::directory::{Directory, read_small};
 use crate::error::{Error, Result};
 use crate::format::{CleanNote, Fault, Footer, SLOTS_LEN, SegmentHeader, Slot};
 use crate::log::decide::{Tail, Witnesses};
-use crate::log::recover::{Note, UnrecoveredLog, contradicts};
+use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::segments::list_bases;
 use crate::log::{CLEAN_NOTE, CONSUMERS};
-use crate::segment::{Link, Scanner, SegmentFile, find_witness, records_start};
-use crate::types::{Address, LogEnd, Position, StoreId};
+use crate::segment::{Link, Scanner, SegmentFile, Window, find_witness, records_start};
+use crate::types::{Address, LogEnd, Position, StoreId, StoreKey};
 
 /// Bytes to read of a clean note, which has fewer.
 const NOTE_LEN_MAX: usize = 128;
+/// Bytes to read for the last record before a clean close.
+const NOTED_LEN: usize = 4 << 10;
 
 /// What a scan of the last segment has found.
 struct Scanned {
     valid_end: LogEnd,
+    /// Offset of the record before `valid_end`; 0 if there is none in this segment.
+    last_offset: u64,
+    /// Whether another record stands where the store was closed.
+    contradicted: bool,
     count: u64,
     /// The highest durable end that a record of a whole batch names.
     witness: Option<Position>,
@@ -37,7 +43,7 @@ impl UnrecoveredLog {
     /// # Errors
     ///
     /// [`Error::Corrupt`] if a segment is missing or the header of the last one is damaged.
-    pub(crate) fn scan(directory: Arc<dyn Directory>, store: StoreId) -> Result<Self> {
+    pub(crate) fn scan(directory: Arc<dyn Directory>, key: StoreKey) -> Result<Self> {
         let bases = list_bases(&*directory)?;
         let missing = |expected| Error::Corrupt { segment: Position::START, offset: 0, expected };
         let Some(last) = bases.last().copied() else {
@@ -46,38 +52,37 @@ impl UnrecoveredLog {
         if bases.first() != Some(&Position::START) {
             return Err(missing("the first segment"));
         }
-        let active = Arc::new(SegmentFile::open_to_read(&*directory, store, last)?);
+        let active = Arc::new(SegmentFile::open_to_read(&*directory, key, last)?);
         let header = active.header()?;
-        let note = read_note(&*directory, store)?;
+        let note = read_note(&*directory, key.id)?;
         let scanned = scan_last(&active, &header, note)?;
         let tail = tail_of(&active, &scanned)?;
         let mut witnesses = Witnesses {
             segment_header: Some(last),
-            segment_footer: active.footer()?.map(|footer| footer.end()),
+            segment_footer: footer_after(&active, &scanned.valid_end)?.map(|footer| footer.end()),
             record: scanned.witness,
             clean_close: None,
-            consumer: consumers(&*directory, store)?,
+            consumer: consumers(&*directory, key.id)?,
             index_checkpoint: None,
         };
-        let mut contradicted = false;
-        if let Note::Valid(end) = note {
-            witnesses.clean_close = Some(end.position);
-            contradicted = contradicts(&end, &scanned.valid_end);
+        if let Note::Valid(note) = note {
+            witnesses.clean_close = Some(note.end);
         }
         if tail == Tail::Bytes {
             let later = find_witness(&active, scanned.stopped_at, scanned.valid_end.position)?;
             witnesses.record = witnesses.record.max(later);
         }
-        let unsealed = unsealed_before(&*directory, store, &bases, &header)?;
+        let unsealed = unsealed_before(&*directory, key, &bases, &header)?;
         Ok(Self {
             directory,
-            store,
+            key,
             bases,
             active,
             valid_end: scanned.valid_end,
+            last_offset: scanned.last_offset,
             tail,
             witnesses,
-            contradicted,
+            contradicted: scanned.contradicted,
             stopped_by: scanned.stopped_by,
             scanned_count: scanned.count,
             unproven_offset: scanned.unproven_offset,
@@ -93,27 +98,37 @@ fn read_note(directory: &dyn Directory, store: StoreId) -> Result<Note> {
         read_small(directory, CLEAN_NOTE, NOTE_LEN_MAX).map_err(Error::io("read", &path))?;
     Ok(match bytes.map(|bytes| CleanNote::decode(&bytes)) {
         None => Note::Absent,
-        Some(Ok(note)) if note.store == store => Note::Valid(note.end),
+        Some(Ok(note)) if note.store == store => Note::Valid(note),
         Some(_) => Note::Useless,
     })
 }
 
-/// Scans the last segment, from where the store was closed if that is in it and the file reaches
-/// so far, or from its first record.
+/// Scans the last segment, from where the store was closed if the note speaks of this file, or
+/// from its first record.
 fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> Result<Scanned> {
     let limit = active.len()?;
-    let start = match note {
-        Note::Valid(end) if reaches(active, limit, &end) => end,
-        _ => LogEnd {
-            position: header.base,
-            address: Address { segment: header.base, offset: records_start() },
-            checksum: header.chain,
-            recorded_at: header.recorded_before,
-        },
+    let note = match note {
+        Note::Valid(note) => Some(note),
+        Note::Absent | Note::Useless => None,
     };
+    let closed_at = match &note {
+        Some(note) => end_of_note(active, header, note, limit)?,
+        None => None,
+    };
+    let start = closed_at.unwrap_or(LogEnd {
+        position: header.base,
+        address: Address { segment: header.base, offset: records_start() },
+        checksum: header.chain,
+        recorded_at: header.recorded_before,
+    });
     let mut scanner =
         Scanner::new(Arc::clone(active), start.address.offset, Link::from_end(&start));
+    let contradicts = |end: &LogEnd| {
+        note.is_some_and(|note| note.end == end.position && note.checksum != end.checksum)
+    };
+    let mut contradicted = contradicts(&start);
     let mut valid_end = start;
+    let mut last_offset = closed_at.and(note).map_or(0, |note| note.last_offset);
     let mut count = 0;
     let mut witness = None;
     let mut unproven = VecDeque::new();
@@ -124,6 +139,8 @@ fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> R
                 unproven.push_back((record.parts.position, address.offset));
                 if let Some(end) = scanner.end() {
                     valid_end = end;
+                    last_offset = address.offset;
+                    contradicted |= contradicts(&end);
                 }
                 witness = witness.max(record.witness);
                 while unproven.front().is_some_and(|(position, _)| Some(*position) < witness) {
@@ -136,13 +153,54 @@ fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> R
     };
     let unproven_offset = unproven.front().map_or(valid_end.address.offset, |(_, offset)| *offset);
     let stopped_at = scanner.offset();
-    Ok(Scanned { valid_end, count, witness, unproven_offset, stopped_by, stopped_at })
+    Ok(Scanned {
+        valid_end,
+        last_offset,
+        contradicted,
+        count,
+        witness,
+        unproven_offset,
+        stopped_by,
+        stopped_at,
+    })
 }
 
-/// Whether the place that a note names is in this file.
-fn reaches(active: &SegmentFile, len: u64, end: &LogEnd) -> bool {
-    let Address { segment, offset } = end.address;
-    segment == active.base() && (records_start()..=len).contains(&offset)
+/// The end that a note names, if it is in this file and the record before it is the one that the
+/// note speaks of.
+fn end_of_note(
+    active: &Arc<SegmentFile>,
+    header: &SegmentHeader,
+    note: &CleanNote,
+    limit: u64,
+) -> Result<Option<LogEnd>> {
+    let CleanNote { end: position, address, last_offset, checksum, .. } = *note;
+    if address.segment != header.base || address.offset > limit {
+        return Ok(None);
+    }
+    let at = |recorded_at| Some(LogEnd { position, address, checksum, recorded_at });
+    if last_offset == 0 {
+        let fresh = position == header.base
+            && address.offset == records_start()
+            && checksum == header.chain;
+        return Ok(at(header.recorded_before).filter(|_| fresh));
+    }
+    match Window::new(Arc::clone(active), NOTED_LEN).record_at(last_offset, address.offset) {
+        Ok(last) => {
+            let is_last = last.end() == position
+                && last.checksum == checksum
+                && last_offset.checked_add(u64::from(last.len)) == Some(address.offset);
+            Ok(at(last.parts.recorded_at).filter(|_| is_last))
+        }
+        // A scan from the first record tells what is wrong.
+        Err(Error::Corrupt { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The footer of a segment, if it stands after its valid records. What stands before their end
+/// belongs to a payload.
+fn footer_after(active: &SegmentFile, valid_end: &LogEnd) -> Result<Option<Footer>> {
+    Ok(active.footer()?.filter(|footer| footer.offset >= valid_end.address.offset))
 }
 
 fn tail_of(active: &SegmentFile, scanned: &Scanned) -> Result<Tail> {
@@ -150,8 +208,9 @@ fn tail_of(active: &SegmentFile, scanned: &Scanned) -> Result<Tail> {
     if active.len()? == offset {
         return Ok(Tail::Nothing);
     }
+    let footer = footer_after(active, &scanned.valid_end)?;
     let ends_here = |footer: Footer| footer.offset == offset;
-    Ok(if active.footer()?.is_some_and(ends_here) { Tail::Footer } else { Tail::Bytes })
+    Ok(if footer.is_some_and(ends_here) { Tail::Footer } else { Tail::Bytes })
 }
 
 /// The highest committed position of a consumer of this store.
@@ -177,23 +236,22 @@ fn consumers(directory: &dyn Directory, store: StoreId) -> Result<Option<Positio
 /// one after it begins. Looks back only as far as the last one that has a footer.
 fn unsealed_before(
     directory: &dyn Directory,
-    store: StoreId,
+    key: StoreKey,
     bases: &[Position],
     last: &SegmentHeader,
 ) -> Result<Vec<(Position, LogEnd)>> {
     let mut unsealed = Vec::new();
     let mut next = *last;
     for base in bases.iter().rev().skip(1) {
-        let file = Arc::new(SegmentFile::open_to_read(directory, store, *base)?);
+        let file = Arc::new(SegmentFile::open_to_read(directory, key, *base)?);
         let header = file.header()?;
-        if let Some(footer) = file.footer()? {
-            let follows = footer.end() == next.base
+        // A footer that does not fit is damage, or the end of a payload: the records tell.
+        let fits = |footer: &Footer| {
+            footer.end() == next.base
                 && footer.checksum == next.chain
-                && footer.last_recorded_at == next.recorded_before;
-            if !follows {
-                let fault = Fault("a segment that ends where the next one begins");
-                return Err(file.corrupt(footer.offset, fault));
-            }
+                && footer.last_recorded_at == next.recorded_before
+        };
+        if file.footer()?.is_some_and(|footer| fits(&footer)) {
             break;
         }
         unsealed.push((*base, end_before(&file, &header, &next)?));

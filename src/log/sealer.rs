@@ -1,0 +1,59 @@
+//! Sealing full segments, off the path of those who append.
+//!
+//! Owns which segments wait to be sealed, and their order: no sealed segment follows one that is
+//! not. A segment counts the same sealed or not; the seal is for those who check or copy it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::segment::{SegmentFile, seal};
+use crate::types::LogEnd;
+
+/// Segments that are full and durable, and not sealed yet.
+#[derive(Debug, Default)]
+pub(crate) struct Sealer {
+    full: Mutex<VecDeque<(Arc<SegmentFile>, LogEnd)>>,
+    /// Whether there is something to seal that has not just failed.
+    is_due: AtomicBool,
+    /// Held by the thread that seals.
+    sealing: Mutex<()>,
+}
+
+impl Sealer {
+    /// Takes a segment that is full: all of it is durable, and another follows it.
+    pub(crate) fn add(&self, file: Arc<SegmentFile>, end: LogEnd) {
+        self.full.lock().push_back((file, end));
+        self.is_due.store(true, Ordering::Release);
+    }
+
+    /// Seals what is due, unless another thread is at it. What cannot be sealed now is tried again
+    /// after the next segment, at close, and when the store is opened.
+    pub(crate) fn seal_if_due(&self) {
+        if self.is_due.load(Ordering::Acquire)
+            && let Some(_sealing) = self.sealing.try_lock()
+        {
+            self.seal_all();
+        }
+    }
+
+    /// Seals everything, after whoever is at it. Nothing is written any more when this returns.
+    pub(crate) fn finish(&self) {
+        let _sealing = self.sealing.lock();
+        self.seal_all();
+    }
+
+    fn seal_all(&self) {
+        self.is_due.store(false, Ordering::Release);
+        loop {
+            let next = self.full.lock().front().cloned();
+            let Some((file, end)) = next else { return };
+            if seal(&file, &end).is_err() {
+                return;
+            }
+            self.full.lock().pop_front();
+        }
+    }
+}
