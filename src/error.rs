@@ -103,6 +103,13 @@ pub enum Error {
         fault: NameFault,
     },
 
+    /// A content type is one that a later release may name.
+    #[error("content type {code} is kept for later releases: an application's begin at 128")]
+    ReservedContentType {
+        /// Its code.
+        code: u8,
+    },
+
     /// A part of an event, or a whole batch, is larger than it may be.
     #[error("{what} has {len} bytes, at most {max} are allowed")]
     TooLarge {

@@ -78,11 +78,36 @@ pub enum IndexRecovery {
         /// Events that were read.
         event_count: u64,
         /// Why.
-        reason: String,
+        reason: IndexTrouble,
     },
     /// It can be neither opened nor built. Reads by stream and by time scan the log.
     Unavailable {
         /// Why.
-        reason: String,
+        reason: IndexTrouble,
+    },
+}
+
+/// Why an index could not be used as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IndexTrouble {
+    /// There was none.
+    Missing,
+    /// The last try to open it ended the process, so it was not tried again.
+    OpeningDidNotEnd,
+    /// It did not say how far it had come: it was never written, or was lost.
+    NoCheckpoint,
+    /// It is of another log: of another store, or of a copy that went another way.
+    OtherLog,
+    /// It is damaged, or its storage failed.
+    Failed {
+        /// What its storage said, for people.
+        detail: String,
+    },
+    /// The log could not be read as far as the index should know it. What there is of the index
+    /// was left as it is.
+    LogUnreadable {
+        /// Where, for people.
+        detail: String,
     },
 }

@@ -246,8 +246,9 @@ fn events_outlive_their_cursor_and_their_store() {
     store.close().unwrap();
     drop(store);
     fs::remove_dir_all(place.path().join("log")).unwrap();
-    events.iter().for_each(|event| assert_is(event, event.position().get()));
-    single.iter().for_each(|event| assert_is(event, event.position().get()));
+    for event in events.iter().chain(&single) {
+        assert_is(event, event.position().get());
+    }
     let moved = std::thread::spawn(move || events[9].clone()).join().unwrap();
     assert_is(&moved, 9);
 }

@@ -7,6 +7,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
+#![expect(clippy::disallowed_types, reason = "file systems are made and filled here")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -70,16 +71,6 @@ impl FileSystem {
         run("mount", &["-o", "loop", image.to_str().unwrap(), root.to_str().unwrap()])
     }
 
-    fn unmount(&self) {
-        for _ in 0..500 {
-            if run("umount", &[self.root().to_str().unwrap()]) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the file system stays in use");
-    }
-
     /// Loses power. With `Log::Flushed` the file system's own log is written first, so that lengths
     /// are on the medium whose bytes are not.
     fn lose_power(&self, log: Log) {
@@ -91,9 +82,20 @@ impl FileSystem {
     }
 
     fn come_back(&self) {
-        self.unmount();
+        unmount(&self.root());
         assert!(self.mount(), "the file system can be mounted again");
     }
+}
+
+/// Unmounts a file system, once the last of sled's threads has let go of it.
+fn unmount(root: &Path) {
+    for _ in 0..500 {
+        if run("umount", &[root.to_str().unwrap()]) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the file system stays in use");
 }
 
 impl Drop for FileSystem {
@@ -256,13 +258,13 @@ fn a_real_disk_that_is_full_fails_appends_and_loses_nothing() {
             return;
         }
         fill_and_go_on(&root);
-        assert!(run("umount", &[root.to_str().unwrap()]));
+        unmount(&root);
     }
 }
 
 fn fill_and_go_on(root: &Path) {
     let ballast = File::create(root.join("ballast")).unwrap();
-    ballast.write_all_at(&[1; 200 << 10], 0).unwrap();
+    ballast.write_all_at(&vec![1; 200 << 10], 0).unwrap();
     let options = options().segment_len_max(64 << 10).durability(Durability::Sync);
     let Ok(store) = options.open(root.join("store.annals")) else { return };
     let mut acknowledged = Vec::new();

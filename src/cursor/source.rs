@@ -3,25 +3,33 @@
 //! Where the index has no answer, or a wrong one, the log is scanned: slower, and right.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::index::{Index, IndexFault, Seek};
+use crate::index::{Index, IndexFault, Mark, Seek};
 use crate::log::Segments;
-use crate::segment::{Scanner, Window};
+use crate::segment::{Scanner, Window, wide};
 use crate::types::{Address, LogEnd, NameKind, Position, Revision, Timestamp, check_name};
 
 /// Bytes that are read for one event.
 const POINT_LEN: usize = 4 << 10;
 /// The most events that are held to be given out backwards.
-const BACKWARDS_COUNT_MAX: usize = 1_024;
+const BACKWARDS_COUNT_MAX: u64 = 1_024;
 
 /// Whether a stream can have this name. The index is asked for no other.
 fn is_name(stream: &str) -> bool {
     check_name(NameKind::Stream, stream).is_ok()
+}
+
+/// Whether an error says that there is no such segment.
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 /// What cursors of a store share.
@@ -29,12 +37,14 @@ fn is_name(stream: &str) -> bool {
 pub(crate) struct Source {
     segments: Arc<Segments>,
     index: Arc<Index>,
+    /// Places in one segment, some way apart, for reading it backwards without the index.
+    milestones: Mutex<Vec<(Address, Position)>>,
     closed: AtomicBool,
 }
 
 impl Source {
     pub(crate) fn new(segments: Arc<Segments>, index: Arc<Index>) -> Self {
-        Self { segments, index, closed: AtomicBool::new(false) }
+        Self { segments, index, milestones: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     pub(crate) fn index(&self) -> &Arc<Index> {
@@ -93,11 +103,10 @@ impl Source {
     /// there is none.
     pub(crate) fn position_at(&self, time: Timestamp) -> Result<Position> {
         let visible = self.visible()?;
-        let mut scanner = match self.index.mark_before(Seek::Time(time)) {
-            Ok(Some(mark)) if mark.position < visible.position => {
-                self.segments.scan_at(mark.address, mark.position)?
-            }
-            _ => self.segments.scan(self.segment_before(time)?)?,
+        let mark = self.index.mark_before(Seek::Time(time)).ok().flatten();
+        let mut scanner = match mark.filter(|mark| mark.position < visible.position) {
+            Some(mark) => self.scan_from_mark(&mark, time)?,
+            None => self.segments.scan(self.segment_before(time)?)?,
         };
         while scanner.position() < visible.position {
             scanner = self.segments.cross(scanner)?;
@@ -112,6 +121,30 @@ impl Source {
             }
         }
         Ok(visible.position)
+    }
+
+    /// Begins to read at a mark before `time`, if the record there is the one it speaks of; if not,
+    /// where the segments tell.
+    fn scan_from_mark(&self, mark: &Mark, time: Timestamp) -> Result<Scanner> {
+        match self.read_mark(mark) {
+            Ok((scanner, at)) if at == mark.recorded_at && at < time => return Ok(scanner),
+            Err(error @ Error::Corrupt { .. }) if self.is_record_there(mark.address)? => {
+                return Err(error);
+            }
+            Ok(_) | Err(Error::Corrupt { .. }) => {}
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
+        self.segments.scan(self.segment_before(time)?)
+    }
+
+    /// Reads the record that a mark speaks of, and when it was recorded.
+    fn read_mark(&self, mark: &Mark) -> Result<(Scanner, Timestamp)> {
+        let mut scanner = self.segments.scan_at(mark.address, mark.position)?;
+        let file = self.segments.file(mark.address.segment)?;
+        let (record, _) = scanner.read(self.segments.limit(&file)?)?;
+        Ok((scanner, record.parts.recorded_at))
     }
 
     /// Where a reader of a segment must look up again what follows: the end of the segment, or
@@ -146,18 +179,44 @@ impl Source {
         let mark = self.index.mark_before(Seek::Position(last)).ok().flatten();
         let mut scanner = match mark.filter(|mark| mark.address.segment == base) {
             Some(mark) => self.locate(mark.position)?,
-            None => self.segments.scan(base)?,
+            None => self.scan_before(base, end)?,
         };
         let file = self.segments.file(base)?;
         let limit = self.segments.limit(&file)?;
         while scanner.position() < end {
             let (record, _) = scanner.read(limit)?;
             events.push_back(scanner.event(&record));
-            if events.len() > BACKWARDS_COUNT_MAX {
+            if wide(events.len()) > BACKWARDS_COUNT_MAX {
                 events.pop_front();
             }
         }
         Ok(events)
+    }
+
+    /// Begins to read some events before `end`, all in the segment that begins at `base`, without
+    /// the index: from a milestone, or from the first record, leaving milestones on the way.
+    fn scan_before(&self, base: Position, end: Position) -> Result<Scanner> {
+        let wanted = Position::new(end.get().saturating_sub(BACKWARDS_COUNT_MAX)).max(base);
+        let mut milestones = self.milestones.lock();
+        if milestones.first().is_none_or(|(address, _)| address.segment != base) {
+            milestones.clear();
+        }
+        let passed = milestones.iter().rev().find(|(_, position)| *position <= wanted);
+        let mut scanner = match passed {
+            Some((address, position)) => self.segments.scan_at(*address, *position)?,
+            None => self.segments.scan(base)?,
+        };
+        let file = self.segments.file(base)?;
+        let limit = self.segments.limit(&file)?;
+        while scanner.position() < wanted {
+            let (_, address) = scanner.read(limit)?;
+            let place = (Address { offset: scanner.offset(), ..address }, scanner.position());
+            let far = milestones.last().map_or(base, |(_, position)| *position);
+            if place.1.since(far) >= BACKWARDS_COUNT_MAX {
+                milestones.push(place);
+            }
+        }
+        Ok(scanner)
     }
 
     /// The end of a stream, of what is visible.
@@ -169,18 +228,30 @@ impl Source {
             self.wait_until_visible();
             return Ok(end);
         }
-        let mut end = self.segments.visible().position;
-        loop {
-            let events = self.events_before(end)?;
-            let last = events.iter().rev().find(|event| event.stream() == stream);
-            if let Some(event) = last {
-                return Ok(event.revision().next());
+        self.scan_stream_end(stream)
+    }
+
+    /// The end of a stream without the index: reads the segments from the last to the first, each
+    /// once, until one has events of the stream.
+    fn scan_stream_end(&self, stream: &str) -> Result<Revision> {
+        let visible = self.segments.visible();
+        for base in self.segments.bases().into_iter().rev() {
+            let mut scanner = self.segments.scan(base)?;
+            let file = self.segments.file(base)?;
+            let limit = self.segments.limit(&file)?;
+            let stop = self.stop(&scanner, visible.position);
+            let mut end = None;
+            while scanner.position() < stop {
+                let (record, _) = scanner.read(limit)?;
+                if scanner.stream(&record) == stream {
+                    end = Some(record.parts.revision.next());
+                }
             }
-            match events.front() {
-                Some(event) => end = event.position(),
-                None => return Ok(Revision::START),
+            if let Some(end) = end {
+                return Ok(end);
             }
         }
+        Ok(Revision::START)
     }
 
     /// Where revisions of a stream stand, as the index has it; `None` if it has no answer.
@@ -228,9 +299,7 @@ impl Source {
         revision: Revision,
     ) -> Result<Option<Event>> {
         let file = match self.segments.file(address.segment) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(None);
-            }
+            Err(error) if is_missing(&error) => return Ok(None),
             other => other?,
         };
         let limit = self.segments.limit(&file)?;

@@ -78,10 +78,8 @@ impl Directory for DiskDirectory {
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(self.path_of(folder))? {
-            // A name that is no UTF-8 is none of ours.
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
+            // A name that is no UTF-8 is none of ours, and must not look like one either.
+            names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         Ok(names)
     }

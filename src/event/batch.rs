@@ -106,7 +106,8 @@ impl Batch {
     }
 
     /// Records the batch with this time and not with the clock's: for importing what happened
-    /// earlier. It must be later than the time of every batch before.
+    /// earlier. It must be later than the time of every batch before, and holds all later ones
+    /// above it: after [`Timestamp::MAX`] nothing more can be appended.
     #[must_use]
     pub fn recorded_at(mut self, time: Timestamp) -> Self {
         self.recorded_at = Some(time);

@@ -27,8 +27,8 @@ pub enum ContentType {
     Protobuf,
     /// Avro.
     Avro,
-    /// Another encoding. Numbers from 128 up are the application's; lower ones are kept for
-    /// encodings that a later release may name.
+    /// Another encoding. Numbers from 128 up are the application's. Lower ones are kept for
+    /// encodings that a later release may name: they are read, and refused in appends.
     Other(u8),
 }
 
@@ -45,6 +45,14 @@ const CODES: [(ContentType, u8, &str); 8] = [
 ];
 
 impl ContentType {
+    /// The first code that is the application's to give a meaning.
+    const APPLICATION_START: u8 = 128;
+
+    /// Whether an event of this encoding may be appended.
+    pub(crate) fn is_assigned(self) -> bool {
+        !matches!(self, Self::Other(code) if code < Self::APPLICATION_START)
+    }
+
     /// The number that stands for this encoding on disk.
     #[must_use]
     pub fn code(self) -> u8 {

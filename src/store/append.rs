@@ -45,6 +45,9 @@ impl Inner {
         for tag in &event.tags {
             check_name(NameKind::Tag, tag)?;
         }
+        if !event.content_type.is_assigned() {
+            return Err(Error::ReservedContentType { code: event.content_type.code() });
+        }
         let len_max = u64::from(self.options.payload_len_max);
         check_len("the payload", wide(event.payload.len()), len_max)?;
         check_len("the metadata", wide(event.metadata.len()), len_max)?;

@@ -8,6 +8,7 @@ use crate::format::Record;
 use crate::index::Index;
 use crate::log::Segments;
 use crate::options::Progress;
+use crate::report::IndexTrouble;
 use crate::segment::Scanner;
 use crate::types::{Address, Entry, LogEnd, Position};
 
@@ -17,40 +18,40 @@ const CHUNK_COUNT: usize = 4_096;
 const NAMES_COUNT_MAX: usize = 64 << 10;
 
 /// Adds to `index` all events from `checkpoint` on, or all there are, and returns how many.
-/// Fails with the reason why the index cannot be used.
 pub(super) fn catch_up(
     index: &Index,
     segments: &Segments,
     checkpoint: Option<&LogEnd>,
     progress: Option<&Progress>,
-) -> Result<u64, String> {
+) -> Result<u64, IndexTrouble> {
     let end = segments.visible();
     let begin = checkpoint.map_or(Position::START, |checkpoint| checkpoint.position);
     if let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.position >= end.position) {
         let same = checkpoint.position == end.position && checkpoint.checksum == end.checksum;
-        return if same { Ok(0) } else { Err("it was of another log".to_owned()) };
+        return if same { Ok(0) } else { Err(IndexTrouble::OtherLog) };
     }
     let total = end.position.since(begin);
-    let mut filler = Filler { index, names: HashSet::new(), entries: Vec::new() };
     let scanner = match checkpoint {
         Some(checkpoint) => segments.scan_from(checkpoint),
         None => segments.scan(Position::START),
     };
-    filler
-        .fill(segments, scanner.map_err(|error| say(&error))?, end.position, |position| {
+    let mut filler = Filler { index, names: HashSet::new(), entries: Vec::new(), read: begin };
+    let outcome = scanner.and_then(|scanner| {
+        filler.fill(segments, scanner, end.position, |position| {
             if let Some(progress) = progress {
                 progress.report(position.since(begin), total);
             }
         })
-        .map_err(|error| say(&error))?;
-    match index.fault() {
-        None => Ok(total),
-        Some(fault) => Err(fault.to_string()),
+    });
+    match (outcome, index.fault()) {
+        (_, Some(fault)) => Err(IndexTrouble::Failed { detail: fault.to_string() }),
+        (Ok(()), None) => Ok(total),
+        // What follows the checkpoint does not follow from it.
+        (Err(Error::Corrupt { .. }), None) if checkpoint.is_some() && filler.read == begin => {
+            Err(IndexTrouble::OtherLog)
+        }
+        (Err(error), None) => Err(IndexTrouble::LogUnreadable { detail: error.to_string() }),
     }
-}
-
-fn say(error: &Error) -> String {
-    error.to_string()
 }
 
 /// Gives events to an index, chunk by chunk.
@@ -58,6 +59,8 @@ struct Filler<'a> {
     index: &'a Index,
     names: HashSet<Arc<str>>,
     entries: Vec<Entry>,
+    /// The position up to which the log was read.
+    read: Position,
 }
 
 impl Filler<'_> {
@@ -76,6 +79,7 @@ impl Filler<'_> {
             while scanner.position() < stop {
                 let (record, address) = scanner.read(limit)?;
                 self.add(&record, scanner.stream(&record), address);
+                self.read = scanner.position();
                 if self.entries.len() >= CHUNK_COUNT || scanner.position() == stop {
                     self.hand_over(scanner.end());
                     report(scanner.position());

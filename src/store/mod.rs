@@ -263,15 +263,20 @@ impl Inner {
     }
 
     fn close(&self) -> Result<()> {
-        let Some(lock) = self.lock.lock().take() else { return Ok(()) };
-        let checkpoint = self.checkpoint.lock();
-        let synced = self.checkpoint();
-        drop(checkpoint);
+        // Held to the end, so that a second caller returns when the store is closed.
+        let mut held = self.lock.lock();
+        if held.is_none() {
+            return Ok(());
+        }
         self.source.close();
         let closed = self.log.close();
+        let writing = self.checkpoint.lock();
+        // What is not written here is indexed again when the store is next opened.
+        let _ = self.checkpoint();
+        drop(writing);
         self.source.index().close();
-        drop(lock);
-        synced.and(closed)
+        *held = None;
+        closed
     }
 }
 

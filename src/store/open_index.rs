@@ -11,9 +11,9 @@ use crate::index::{
 };
 use crate::log::Segments;
 use crate::options::Options;
-use crate::report::IndexRecovery;
+use crate::report::{IndexRecovery, IndexTrouble};
 use crate::store::catch_up::catch_up;
-use crate::types::{LogEnd, StoreId};
+use crate::types::{LogEnd, Position, StoreId};
 
 const INDEX: &str = "index";
 /// Where an index that cannot be used goes, so that someone may look into it.
@@ -29,12 +29,20 @@ pub(super) struct Opened {
     /// How far it knows the log.
     pub(super) checkpoint: Option<LogEnd>,
     /// Why it must be built anew.
-    reason: String,
+    reason: IndexTrouble,
 }
 
 impl Opened {
-    fn unusable(reason: &impl ToString) -> Self {
-        Self { index: None, checkpoint: None, reason: reason.to_string() }
+    fn unusable(reason: IndexTrouble) -> Self {
+        Self { index: None, checkpoint: None, reason }
+    }
+}
+
+/// What a fault of the index is to who asks why it could not be used.
+fn trouble(fault: &IndexFault) -> IndexTrouble {
+    match fault {
+        IndexFault::Foreign => IndexTrouble::OtherLog,
+        other => IndexTrouble::Failed { detail: other.to_string() },
     }
 }
 
@@ -77,14 +85,15 @@ impl IndexPlace {
     }
 
     /// Makes room for another index, and leaves the old one where someone may look into it.
-    fn move_aside(&self, directory: &dyn Directory) -> Result<(), String> {
+    fn move_aside(&self, directory: &dyn Directory) -> Result<(), IndexTrouble> {
         if self.is_empty(directory) {
             return Ok(());
         }
         match self {
             Self::Sled => {
                 let _ = directory.remove_folder(BROKEN);
-                directory.rename_folder(INDEX, BROKEN).map_err(|error| error.to_string())
+                let moved = directory.rename_folder(INDEX, BROKEN);
+                moved.map_err(|error| IndexTrouble::Failed { detail: error.to_string() })
             }
             #[cfg(any(test, feature = "simulation"))]
             Self::Memory(trees) => {
@@ -112,17 +121,16 @@ impl Options {
         store: StoreId,
     ) -> Opened {
         if place.is_empty(directory) {
-            return Opened::unusable(&"there was none");
+            return Opened::unusable(IndexTrouble::Missing);
         }
         if !matches!(read_small(directory, OPENING, 0), Ok(None)) {
-            return Opened::unusable(&"the last try to open it did not end");
+            return Opened::unusable(IndexTrouble::OpeningDidNotEnd);
         }
         match self.open_trees(directory, place).and_then(|trees| self.index_on(trees, store)) {
-            Ok((index, Some(checkpoint))) => {
-                Opened { index: Some(index), checkpoint: Some(checkpoint), reason: String::new() }
+            Ok((index, checkpoint)) => {
+                Opened { index: Some(index), checkpoint, reason: IndexTrouble::NoCheckpoint }
             }
-            Ok((_, None)) => Opened::unusable(&"it had no checkpoint"),
-            Err(fault) => Opened::unusable(&fault),
+            Err(fault) => Opened::unusable(trouble(&fault)),
         }
     }
 
@@ -161,10 +169,19 @@ impl Options {
         opened: Opened,
     ) -> (Index, IndexRecovery) {
         let Opened { index, checkpoint, mut reason } = opened;
-        if let (Some(index), Some(checkpoint)) = (index, checkpoint) {
-            match catch_up(&index, segments, Some(&checkpoint), self.progress.as_ref()) {
+        // An index without a checkpoint holds nothing, which is right for an empty log.
+        let is_usable = checkpoint.is_some() || segments.visible().position == Position::START;
+        if let Some(index) = index.filter(|_| is_usable) {
+            match catch_up(&index, segments, checkpoint.as_ref(), self.progress.as_ref()) {
                 Ok(0) => return (index, IndexRecovery::Current),
                 Ok(event_count) => return (index, IndexRecovery::CaughtUp { event_count }),
+                Err(reason @ IndexTrouble::LogUnreadable { .. }) => {
+                    index.close();
+                    return (
+                        self.no_index(segments.store()),
+                        IndexRecovery::Unavailable { reason },
+                    );
+                }
                 Err(why) => reason = why,
             }
             index.close();
@@ -181,10 +198,10 @@ impl Options {
         directory: &dyn Directory,
         place: &IndexPlace,
         segments: &Segments,
-    ) -> Result<(Index, u64), String> {
+    ) -> Result<(Index, u64), IndexTrouble> {
         place.move_aside(directory)?;
-        let trees = self.open_trees(directory, place).map_err(|fault| fault.to_string())?;
-        let index = self.index_on(trees, segments.store()).map_err(|fault| fault.to_string())?.0;
+        let trees = self.open_trees(directory, place).map_err(|fault| trouble(&fault))?;
+        let index = self.index_on(trees, segments.store()).map_err(|fault| trouble(&fault))?.0;
         let event_count = catch_up(&index, segments, None, self.progress.as_ref())?;
         Ok((index, event_count))
     }

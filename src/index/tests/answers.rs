@@ -70,11 +70,12 @@ fn a_checkpoint_is_due_after_as_many_events_as_were_asked_for() {
     assert!(!index.is_checkpoint_due());
     log.append_to(&index, &["a"]);
     assert!(index.is_checkpoint_due() && !index.is_behind());
-    assert!(index.freeze().is_some());
+    let frozen = index.freeze();
+    assert_eq!(frozen, Some(log.end()));
     assert!(!index.is_checkpoint_due() && !index.is_behind());
     log.append_to(&index, &["a"; 10]);
     assert!(index.is_behind());
-    assert_eq!(index.freeze(), None, "the one before is not written");
+    assert_eq!(index.freeze(), frozen, "the one before is not written");
     index.write_frozen().unwrap();
     assert!(index.is_checkpoint_due() && !index.is_behind());
     assert_eq!(checkpoint(&index), log.end());

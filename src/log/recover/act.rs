@@ -110,7 +110,7 @@ impl UnrecoveredLog {
         bytes.truncate(used);
         if !bytes.is_empty() {
             // Not being able to keep it, on a full disk for instance, must not stop recovery.
-            let name = format!("{QUARANTINE}/{:020}-{offset}.tail", segment.get());
+            let name = format!("{QUARANTINE}/{:020}-{offset:020}.tail", segment.get());
             tail.kept_in = keep(&*self.directory, &name, &bytes).ok();
         }
         Ok(tail)
