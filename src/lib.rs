@@ -36,8 +36,9 @@
 //!
 //! # Features
 //!
-//! `json` adds typed JSON payloads and JSON Lines of events, `cli` the program `annals-dump`. Both
-//! are off by default.
+//! `json` adds typed JSON payloads and JSON Lines of events, `cli` the program `annals-dump`,
+//! `simulation` a directory in memory that fails and crashes as a real one may. All are off by
+//! default.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

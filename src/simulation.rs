@@ -29,7 +29,8 @@ use crate::store::{IndexPlace, Store};
 /// # Ok::<(), annals::Error>(())
 /// ```
 ///
-/// Clones are the same directory. The same calls and seeds give the same states.
+/// Clones are the same directory. The same calls by one thread and the same seeds give the same
+/// states, if the clock of the [`Options`] does too.
 #[derive(Clone, Debug)]
 pub struct Simulation {
     directory: SimulatedDirectory,

@@ -105,8 +105,7 @@ impl Inspection {
 
     /// A cursor over the events of `stream`, from the first one forwards.
     ///
-    /// It looks for the end of the stream first, from the end of the log on, so it gives nothing
-    /// of a log that is damaged before that. [`Inspection::events`] does.
+    /// It reads the whole log for that, up to damage if there is any.
     #[must_use]
     pub fn stream_events(&self, stream: &str) -> StreamCursor {
         StreamCursor::new(Arc::clone(&self.source), Arc::new(()), stream)

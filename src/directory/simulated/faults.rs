@@ -33,6 +33,7 @@ pub enum Call {
 
 /// Makes calls of one kind fail.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Fault {
     /// The kind of call.
     pub call: Call,
