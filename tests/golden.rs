@@ -93,15 +93,6 @@ fn append_all(store: &Store) {
     store.close().unwrap();
 }
 
-/// What a producer would hand in to get this event.
-fn as_new(event: &Event) -> NewEvent {
-    let new = NewEvent::new(event.event_type(), event.content_type(), event.payload())
-        .id(event.id())
-        .metadata(event.metadata())
-        .idempotency_key(event.idempotency_key().unwrap_or_default());
-    event.tags().fold(new, NewEvent::tag)
-}
-
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
 }
@@ -168,7 +159,7 @@ fn the_golden_store_is_read_as_it_was_written() {
     assert_eq!(events.len(), appended.len());
     for (event, (stream, new)) in events.iter().zip(&appended) {
         assert_eq!(event.stream(), stream);
-        assert_eq!(as_new(event), *new);
+        assert_eq!(NewEvent::from(event), *new);
     }
     assert_eq!(store.stream_end("ledger").unwrap().get(), 3);
     let times: Vec<_> = events.iter().map(|event| event.recorded_at().as_nanos()).collect();
@@ -220,7 +211,7 @@ fn the_worked_example_on_the_page_is_a_store() {
     fs::write(&file, &segment).unwrap();
     let store = Options::new().create(false).open(place.path()).unwrap();
     let event = store.read_all().next().unwrap().unwrap();
-    assert_eq!(as_new(&event), example());
+    assert_eq!(NewEvent::from(&event), example());
     assert_eq!((event.stream(), event.position()), ("cart-42", Position::START));
     assert!(event.ends_batch());
     store.close().unwrap();

@@ -144,6 +144,12 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// The positions that the events got.
+    #[must_use]
+    pub fn positions(&self) -> Range<Position> {
+        self.positions.clone()
+    }
+
     /// The position of the first event.
     #[must_use]
     pub fn first(&self) -> Position {

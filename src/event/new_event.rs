@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::event::ContentType;
+use crate::event::{ContentType, Event};
 use crate::types::EventId;
 
 /// An event to append: a type, a payload, and what a producer wants to keep with it.
@@ -145,5 +145,21 @@ impl NewEvent {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
+    }
+}
+
+impl From<&Event> for NewEvent {
+    /// What a producer would hand in for the same event, id included: for copying it to another
+    /// stream or store.
+    fn from(event: &Event) -> Self {
+        Self {
+            event_type: event.event_type().to_owned(),
+            content_type: event.content_type(),
+            payload: event.payload().to_vec(),
+            metadata: event.metadata().to_vec(),
+            tags: event.tags().map(str::to_owned).collect(),
+            id: Some(event.id()),
+            idempotency_key: event.idempotency_key().unwrap_or_default().to_vec(),
+        }
     }
 }

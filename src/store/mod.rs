@@ -10,7 +10,7 @@ mod open_index;
 pub(crate) use open_index::IndexPlace;
 
 use std::borrow::Borrow;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,9 +47,20 @@ use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+}
+
+impl Debug for Store {
+    /// Not all that it holds, which is much.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path())
+            .field("id", &self.id())
+            .field("end", &self.end().get())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What all handles and cursors of a store share.
