@@ -425,3 +425,6 @@ fn check_name_bytes(kind: NameKind, bytes: &[u8]) -> Result<(), Fault> {
     let name = std::str::from_utf8(bytes).map_err(|_| fault)?;
     check_name(kind, name).map_err(|_| fault)
 }
+
+#[cfg(test)]
+mod tests;
