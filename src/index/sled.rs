@@ -9,6 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const FLUSH_INTERVAL_MS: u64 = 1_000;
 /// How long sled's lock may still be held by threads of a database that was just let go.
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
 const RELEASE_WAIT_COUNT_MAX: u32 = 300;
+/// How long closing a database may take.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Opens the trees in the directory `path`, or makes them, with a cache of about `cache_len`
 /// bytes; what sled takes in all may be several times that.
@@ -101,9 +104,21 @@ impl fmt::Debug for SledTrees {
 
 impl Drop for SledTrees {
     fn drop(&mut self) {
-        let database = self.database.take();
-        // A panic here has nobody to go to, and what it is about can be rebuilt.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        let Some(database) = self.database.take() else { return };
+        let (done, closed) = mpsc::channel();
+        let close = move || {
+            // A panic here has nobody to go to, and what it is about can be rebuilt.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                let _ = database.db.flush();
+                drop(database);
+            }));
+            let _ = done.send(());
+        };
+        // After a failed write sled may wait for ever for what it could not write. Whoever closes
+        // a store must not: the thread is left behind then, and sled's files stay locked.
+        if thread::Builder::new().name("annals-index-close".to_owned()).spawn(close).is_ok() {
+            let _ = closed.recv_timeout(CLOSE_WAIT_MAX);
+        }
     }
 }
 
@@ -148,10 +163,6 @@ impl Trees for SledTrees {
             }
             database.tree(tree).apply_batch(batch)
         })
-    }
-
-    fn flush(&self) -> Result<(), IndexFault> {
-        self.call(|database| database.db.flush().map(drop))
     }
 }
 

@@ -55,10 +55,8 @@ impl Stored {
     /// Lets go of the trees, once nobody is reading or writing them.
     pub(super) fn close(&self) {
         let trees = self.trees.write().take();
-        if let Some(trees) = trees {
-            // What is lost by a failure here is indexed again when the store is next opened.
-            let _ = trees.flush();
-        }
+        // What is lost by a failure here is indexed again when the store is next opened.
+        drop(trees);
     }
 
     pub(super) fn is_empty(&self, tree: Tree) -> Result<bool, IndexFault> {

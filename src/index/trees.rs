@@ -39,7 +39,4 @@ pub(crate) trait Trees: Send + Sync + Debug {
 
     /// Puts all of `puts`, or none if the process ends meanwhile. Says nothing of durability.
     fn apply(&self, tree: Tree, puts: Vec<Pair>) -> Result<(), IndexFault>;
-
-    /// Hands everything to the operating system. May take long.
-    fn flush(&self) -> Result<(), IndexFault>;
 }

@@ -165,10 +165,6 @@ impl Trees for Interrupted {
     fn apply(&self, tree: Tree, puts: Vec<Pair>) -> Result<(), IndexFault> {
         self.trees.apply(tree, puts)
     }
-
-    fn flush(&self) -> Result<(), IndexFault> {
-        Ok(())
-    }
 }
 
 /// How far an interruption comes.

@@ -38,10 +38,6 @@ impl Trees for Ending {
             .map_err(|_| IndexFault::failed(std::io::ErrorKind::StorageFull.into()))?;
         self.trees.apply(tree, puts)
     }
-
-    fn flush(&self) -> Result<(), IndexFault> {
-        self.trees.flush()
-    }
 }
 
 /// Two checkpoints' worth of log, the first of them in `trees`.
