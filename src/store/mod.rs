@@ -14,8 +14,6 @@ use std::fmt::{self, Debug};
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::cursor::{Cursor, Source, StreamCursor, Streams};
 use crate::directory::{Directory, Lock};
 use crate::error::Result;
@@ -24,6 +22,7 @@ use crate::index::Index;
 use crate::log::{Follow, Log};
 use crate::options::Options;
 use crate::report::RecoveryReport;
+use crate::sync::Mutex;
 use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
 
 /// An open event store.

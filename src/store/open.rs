@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::cursor::Source;
 use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence};
 use crate::error::{Error, Result};
@@ -14,6 +12,7 @@ use crate::options::Options;
 use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
 use crate::store::open_index::{IndexPlace, random_from_system};
 use crate::store::{Indexer, Inner, Store};
+use crate::sync::Mutex;
 use crate::types::{StoreId, StoreKey};
 
 const LOCK: &str = "LOCK";
