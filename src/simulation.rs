@@ -3,11 +3,13 @@
 //! Owns the public face of the simulation. The model is in `directory::simulated`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::directory::SimulatedDirectory;
 pub use crate::directory::{Call, Fault};
+use crate::directory::{Directory, SimulatedDirectory};
 use crate::error::Result;
 use crate::index::MemoryTrees;
+use crate::inspect::Inspection;
 use crate::options::Options;
 use crate::store::{IndexPlace, Store};
 
@@ -53,6 +55,17 @@ impl Simulation {
         options.check()?;
         let place = IndexPlace::Memory(self.trees.clone());
         options.open_in(Arc::new(self.directory.clone()), &place)
+    }
+
+    /// Inspects the store in this directory, which may be open. What looks damaged is looked at
+    /// once more, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Inspection::open`].
+    pub fn inspect(&self) -> Result<Inspection> {
+        let directory: Arc<dyn Directory> = Arc::new(self.directory.clone());
+        Inspection::open_in(&directory, Duration::ZERO)
     }
 
     /// One of the states that a loss of power now may leave, chosen by `seed`. What was synced
@@ -112,7 +125,8 @@ impl Simulation {
         self.directory.files()
     }
 
-    /// Puts bytes in the place of a file, durably: damage, or an older copy.
+    /// Puts bytes in the place of a file, durably: damage, or an older copy. The folder is made if
+    /// there is none.
     pub fn put(&self, name: &str, bytes: impl Into<Vec<u8>>) {
         self.directory.put(name, bytes.into());
     }

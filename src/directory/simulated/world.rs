@@ -319,6 +319,11 @@ impl World {
         self.files.push(File { seen: bytes.clone(), medium: bytes, unsynced: Vec::new() });
         self.entries.insert(name.to_owned(), id);
         self.durable_entries.insert(name.to_owned(), id);
+        let folder = super::folder_of(name);
+        if !folder.is_empty() {
+            self.folders.insert(folder.to_owned());
+            self.durable_folders.insert(folder.to_owned());
+        }
     }
 
     pub(super) fn take(&mut self, name: &str) {
