@@ -1,10 +1,10 @@
 //! Crash enumeration: scripts of operations are cut off after every call that changes something,
 //! and what a crash may leave then is opened and checked, many states for each.
 //!
-//! `ANNALS_CRASH_SEEDS` is the number of states for each cut, 24 if it is not set. The number of
-//! states checked is printed (`--nocapture`).
+//! `ANNALS_CRASH_SEEDS` is the number of states for each cut, 24 if it is not set; there are more
+//! long scripts, too, if it is larger. The number of states checked is printed (`--nocapture`).
 #![cfg(feature = "simulation")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "how many states were checked is worth telling")]
 
 use annals::simulation::Simulation;
@@ -205,9 +205,12 @@ fn check_kill(disk: &Simulation, book: &Book, seeds: u64, what: &str) -> u64 {
     1 + seeds.min(4)
 }
 
-/// Cuts a script off after every call, and checks states that a crash may leave then.
-fn enumerate(name: &str, script: &[Step]) {
-    let seeds = std::env::var("ANNALS_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(24);
+fn seeds() -> u64 {
+    std::env::var("ANNALS_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
+}
+
+/// Cuts a script off after every call, and checks so many states that a crash may leave then.
+fn enumerate(name: &str, script: &[Step], seeds: u64) {
     let disk = Simulation::new();
     let book = run(&disk, script);
     let appends = script.iter().filter(|step| matches!(step, Step::Append { .. })).count();
@@ -248,6 +251,7 @@ fn no_crash_takes_back_what_was_acknowledged() {
             append(5, 5, 60),
             append(2, 1, 0),
         ],
+        seeds(),
     );
 }
 
@@ -262,6 +266,7 @@ fn no_crash_while_segments_roll_takes_back_what_was_acknowledged() {
             append(1, 2, 3_000),
             append(9, 4, 40),
         ],
+        seeds(),
     );
 }
 
@@ -279,6 +284,7 @@ fn a_crash_takes_back_whole_batches_from_the_end_of_what_was_buffered() {
             append(1, 1, 10),
             buffered(6, 3, 10),
         ],
+        seeds(),
     );
 }
 
@@ -294,7 +300,32 @@ fn no_crash_around_a_clean_close_takes_back_what_was_acknowledged() {
             buffered(1, 1, 10),
             Step::Reopen,
         ],
+        seeds(),
     );
+}
+
+/// Thirty steps over several streams and segments, with checkpoints of the index in between.
+fn long_script(seed: u64) -> Vec<Step> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut step = || match random.u8(..10) {
+        0 => Step::Sync,
+        1 => Step::Reopen,
+        kind => Step::Append {
+            event_count: random.usize(1..5),
+            stream_count: random.usize(1..5),
+            len: [0, 20, 300, 700][random.usize(..4)],
+            durability: if kind < 7 { Durability::Sync } else { Durability::Buffered },
+        },
+    };
+    (0..30).map(|_| step()).collect()
+}
+
+#[test]
+fn no_crash_in_a_long_script_takes_back_what_was_acknowledged() {
+    // A long script has so many calls that fewer states of each are as many in sum.
+    for n in 0..seeds().div_ceil(100) {
+        enumerate(&format!("long script {n}"), &long_script(n), seeds().div_ceil(24));
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use annals::{
     Cursor, Durability, Error, Event, Expected, IndexRecovery, NewEvent, Options, Receipt, Result,
     Revision, Store, StreamCursor, Timestamp,
 };
-use common::{Book, Seen, assert_agrees, copy, count, crash, place, read_main_ways, small};
+use common::{Book, Seen, assert_agrees, cases, copy, count, crash, place, read_main_ways, small};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
@@ -437,7 +437,7 @@ impl Iterator for Ways {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 40, max_shrink_iters: 400, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { max_shrink_iters: 400, ..cases(40) })]
 
     #[test]
     fn the_store_does_what_a_list_of_events_does(steps in vec(step(), 1..50)) {

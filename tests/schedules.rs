@@ -377,12 +377,11 @@ fn write_through_panics(store: &Store, writer: usize) -> (Answers, usize) {
     for n in 0..2 {
         let name = format!("w{writer}-{n}");
         let append = || store.append_batch(batch(&name, SYNC));
-        let answer = match catch_unwind(AssertUnwindSafe(append)) {
-            Ok(result) => answer(result, SYNC),
-            Err(_) => {
-                panics += 1;
-                Answer::Unknown
-            }
+        let answer = if let Ok(result) = catch_unwind(AssertUnwindSafe(append)) {
+            answer(result, SYNC)
+        } else {
+            panics += 1;
+            Answer::Unknown
         };
         answers.insert(name, answer);
     }

@@ -13,6 +13,7 @@ use annals::{
     Batch, ContentType, Durability, Error, Event, EventId, Expected, NewEvent, Options, Position,
     Receipt, Result, Revision, Store, Timestamp,
 };
+use proptest::test_runner::Config;
 use tempfile::TempDir;
 
 /// Fails unless a result is an error of this very form.
@@ -40,6 +41,14 @@ fn free_kib(path: &Path) -> Option<u64> {
     let output = Command::new("df").arg("-Pk").arg(path).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// As many random cases as `PROPTEST_CASES` says, or as few as these.
+pub(crate) fn cases(default: u32) -> Config {
+    let asked = Config::default();
+    let is_asked = env::var_os("PROPTEST_CASES").is_some();
+    let cases = if is_asked { asked.cases } else { default };
+    Config { cases, max_shrink_iters: 4_000, failure_persistence: None, ..asked }
 }
 
 /// Options that make many small files, and leave durability to those tests whose subject it is.
