@@ -58,6 +58,7 @@ mod segment;
 pub mod simulation;
 mod store;
 mod types;
+pub mod verify;
 
 pub use clock::{Clock, SystemClock};
 pub use cursor::{Cursor, StreamCursor, StreamInfo, Streams};

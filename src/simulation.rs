@@ -8,6 +8,7 @@ use crate::directory::SimulatedDirectory;
 pub use crate::directory::{Call, Fault};
 use crate::error::Result;
 use crate::index::MemoryTrees;
+use crate::inspect::Inspection;
 use crate::options::Options;
 use crate::store::{IndexPlace, Store};
 
@@ -53,6 +54,15 @@ impl Simulation {
         options.check()?;
         let place = IndexPlace::Memory(self.trees.clone());
         options.open_in(Arc::new(self.directory.clone()), &place)
+    }
+
+    /// Begins to inspect the store in this directory, without opening it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Inspection::open`].
+    pub fn inspect(&self) -> Result<Inspection> {
+        Inspection::of(Arc::new(self.directory.clone()))
     }
 
     /// One of the states that a loss of power now may leave, chosen by `seed`. What was synced

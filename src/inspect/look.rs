@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use crate::directory::Directory;
 use crate::error::{Error, Result};
-use crate::log::{Segments, UnrecoveredLog, list_bases};
-use crate::segment::records_start;
-use crate::types::{Address, LogEnd, Position, StoreKey, Timestamp};
+use crate::format::Fault;
+use crate::log::{Segments, UnrecoveredLog, list_bases, witnessed_end};
+use crate::segment::{Link, Scanner, SegmentFile, find_record, records_start};
+use crate::types::{Address, LogEnd, Position, StoreKey};
 
 /// How often the log is looked at until two looks agree that it is damaged.
 const LOOKS_MAX: usize = 10;
@@ -27,7 +28,11 @@ pub(super) struct Seen {
     /// First positions of all segment files.
     pub(super) bases: Vec<Position>,
     pub(super) damage: Option<Error>,
+    /// Where the log is known to have ended, though it may not be readable up to there.
+    pub(super) known_end: LogEnd,
     pub(super) trailing_len: u64,
+    /// Whether the note of a clean close stands, and nothing contradicts it.
+    pub(super) was_closed: bool,
 }
 
 /// Looks at the log in `directory`. Damage is believed once two looks in a row have found the
@@ -60,21 +65,26 @@ fn is_same(a: &Seen, b: &Seen) -> bool {
 fn look_once(directory: &Arc<dyn Directory>, key: StoreKey) -> Result<Seen> {
     match UnrecoveredLog::scan(Arc::clone(directory), key) {
         Ok(log) => {
+            let mut was_closed = log.was_closed();
             let (segments, refused) = log.look();
             let bases = segments.bases();
             // What the log goes on behind is not damaged: it has just been written.
-            if goes_on(&**directory, &segments).unwrap_or(false) {
-                return Ok(Seen { segments, bases, damage: None, trailing_len: 0 });
+            let goes_on = goes_on(&**directory, &segments).unwrap_or(false);
+            if let Some(damage) = refused.filter(|_| !goes_on) {
+                return damaged(directory, key, bases, damage);
             }
-            let end = segments.visible().address;
-            let len = segments.file(end.segment)?.len()?;
-            let trailing_len = len.saturating_sub(end.offset);
-            Ok(Seen { segments, bases, damage: refused, trailing_len })
+            let end = segments.visible();
+            let mut trailing_len = 0;
+            if goes_on {
+                was_closed = false;
+            } else {
+                let len = segments.file(end.address.segment)?.len()?;
+                trailing_len = len.saturating_sub(end.address.offset);
+            }
+            Ok(Seen { segments, bases, damage: None, known_end: end, trailing_len, was_closed })
         }
         Err(error) if is_damage(&error) => {
-            let bases = list_bases(&**directory)?;
-            let segments = before_last(directory, key, &bases);
-            Ok(Seen { segments, bases, damage: Some(error), trailing_len: 0 })
+            damaged(directory, key, list_bases(&**directory)?, error)
         }
         Err(error) => Err(error),
     }
@@ -109,15 +119,59 @@ fn goes_on(directory: &dyn Directory, segments: &Segments) -> Result<bool> {
     Ok(header.chain == end.checksum && header.recorded_before == end.recorded_at)
 }
 
-/// What can be read of a log whose last segments do not hang together: all before the last one,
-/// as far as it is sound.
-fn before_last(directory: &Arc<dyn Directory>, key: StoreKey, bases: &[Position]) -> Segments {
-    let start = Position::START;
-    let begins = bases.first() == Some(&start);
-    let (last, before) = bases.split_last().filter(|_| begins).unwrap_or((&start, &[]));
-    let address = Address { segment: *last, offset: records_start() };
-    let end = LogEnd { position: *last, address, checksum: 0, recorded_at: Timestamp::MIN };
-    Segments::new(Arc::clone(directory), key, before.to_vec(), end)
+/// A log that is damaged: every segment that there is, up to the last sound batch of the last one
+/// that has any. Cursors tell of the damage where they come to it, and can be put behind it.
+fn damaged(
+    directory: &Arc<dyn Directory>,
+    key: StoreKey,
+    bases: Vec<Position>,
+    damage: Error,
+) -> Result<Seen> {
+    let mut end = LogEnd::start(key.seed, records_start());
+    for base in bases.iter().rev() {
+        match last_end(&**directory, key, *base) {
+            Ok(found) => {
+                end = found;
+                break;
+            }
+            Err(error) if is_damage(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let last = bases.last().copied().unwrap_or_default();
+    let len = SegmentFile::len_of(&**directory, last).unwrap_or(end.address.offset);
+    let known_end = LogEnd {
+        position: witnessed_end(&**directory, key.id)?.max(Some(end.position)).unwrap_or_default(),
+        address: Address { segment: last, offset: len },
+        ..end
+    };
+    let segments = Segments::new(Arc::clone(directory), key, bases.clone(), end);
+    let (trailing_len, was_closed) = (0, false);
+    Ok(Seen { segments, bases, damage: Some(damage), known_end, trailing_len, was_closed })
+}
+
+/// The end of the last sound batch of a segment, whatever is damaged before it.
+fn last_end(directory: &dyn Directory, key: StoreKey, base: Position) -> Result<LogEnd> {
+    let file = Arc::new(SegmentFile::open_to_read(directory, key, base)?);
+    let header = file.header()?;
+    let limit = file.len()?;
+    let mut scanner = Scanner::from_header(Arc::clone(&file), &header);
+    let mut end = scanner.end();
+    loop {
+        match scanner.read(limit) {
+            Ok(_) => end = scanner.end().or(end),
+            Err(Error::Corrupt { .. }) => {
+                let start = scanner.offset().saturating_add(1);
+                let later = scanner.position()..Position::new(u64::MAX);
+                let Some((offset, position)) = find_record(&file, start, limit, &later)? else {
+                    break;
+                };
+                scanner = Scanner::new(Arc::clone(&file), offset, Link::at(position));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    end.ok_or_else(|| file.corrupt(records_start(), Fault("a whole batch")))
 }
 
 #[cfg(test)]

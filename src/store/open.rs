@@ -98,6 +98,7 @@ impl Options {
             source: Arc::new(Source::new(segments, index)),
             recovery,
             random: Mutex::new(place.random()),
+            place: place.clone(),
             checkpoint: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         };

@@ -85,7 +85,7 @@ impl IndexPlace {
     }
 
     /// Makes room for another index, and leaves the old one where someone may look into it.
-    fn move_aside(&self, directory: &dyn Directory) -> Result<(), IndexTrouble> {
+    pub(super) fn move_aside(&self, directory: &dyn Directory) -> Result<(), IndexTrouble> {
         if self.is_empty(directory) {
             return Ok(());
         }
