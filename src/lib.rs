@@ -66,7 +66,7 @@ pub use error::{Error, Result};
 pub use event::{Batch, ContentType, Event, Expected, NewEvent, Receipt, Tags};
 pub use options::{Durability, Options};
 pub use report::{IndexRecovery, IndexTrouble, RecoveryReport, TornTail, Witness};
-pub use store::Store;
+pub use store::{RepairPlan, RepairReport, Store};
 pub use types::{
     EventId, NAME_LEN_MAX, NameFault, NameKind, Position, Revision, StoreId, Timestamp,
 };

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use crate::directory::SimulatedDirectory;
 pub use crate::directory::{Call, Fault};
+use crate::directory::{Directory, SimulatedDirectory};
 use crate::error::Result;
 use crate::index::MemoryTrees;
 use crate::inspect::Inspection;
 use crate::options::Options;
-use crate::store::{IndexPlace, Store};
+use crate::store::{IndexPlace, RepairPlan, Store};
 
 /// A directory in memory, for one store, that fails and crashes as a real one may.
 ///
@@ -62,7 +62,18 @@ impl Simulation {
     ///
     /// Those of [`Inspection::open`].
     pub fn inspect(&self) -> Result<Inspection> {
-        Inspection::of(Arc::new(self.directory.clone()))
+        let directory: Arc<dyn Directory> = Arc::new(self.directory.clone());
+        Inspection::of(&directory)
+    }
+
+    /// Plans how to repair the store in this directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RepairPlan::make`].
+    pub fn plan_repair(&self) -> Result<RepairPlan> {
+        let place = IndexPlace::Memory(self.trees.clone());
+        RepairPlan::make_in(Arc::new(self.directory.clone()), place)
     }
 
     /// One of the states that a loss of power now may leave, chosen by `seed`. What was synced

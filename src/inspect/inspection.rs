@@ -47,17 +47,18 @@ impl Inspection {
     /// [`Error::NotAStore`] if there is none at `path`, [`Error::NewerFormat`],
     /// [`Error::CorruptFile`] if `store.meta` is damaged, [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::of(Arc::new(DiskDirectory::new(path.as_ref())))
+        let directory: Arc<dyn Directory> = Arc::new(DiskDirectory::new(path.as_ref()));
+        Self::of(&directory)
     }
 
     /// Begins to inspect the store in `directory`.
-    pub(crate) fn of(directory: Arc<dyn Directory>) -> Result<Self> {
-        let meta = match read_meta(&*directory) {
+    pub(crate) fn of(directory: &Arc<dyn Directory>) -> Result<Self> {
+        let meta = match read_meta(&**directory) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => None,
             other => other?,
         };
         let meta = meta.ok_or_else(|| Error::NotAStore { path: directory.path().to_owned() })?;
-        let seen = look(&directory, meta.key)?;
+        let seen = look(directory, meta.key)?;
         let index = Index::unavailable(meta.key.id, NO_INDEX);
         Ok(Self {
             id: meta.key.id,

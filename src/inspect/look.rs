@@ -3,17 +3,15 @@
 //! The files are read one after the other while they change, so a first look may take for damage
 //! what is none. Owns what is believed.
 
-use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::directory::Directory;
 use crate::error::{Error, Result};
-use crate::format::Fault;
-use crate::log::{Segments, UnrecoveredLog, list_bases, witnessed_end};
-use crate::segment::{Link, Scanner, SegmentFile, find_record, records_start};
-use crate::types::{Address, LogEnd, Position, StoreKey};
+use crate::log::{Segments, UnrecoveredLog, list_bases};
+use crate::types::{LogEnd, Position, StoreKey};
+use crate::verify::{Damaged, is_damage};
 
 /// How often the log is looked at until two looks agree that it is damaged.
 const LOOKS_MAX: usize = 10;
@@ -33,6 +31,19 @@ pub(super) struct Seen {
     pub(super) trailing_len: u64,
     /// Whether the note of a clean close stands, and nothing contradicts it.
     pub(super) was_closed: bool,
+}
+
+impl Seen {
+    fn of_damaged(
+        directory: &Arc<dyn Directory>,
+        key: StoreKey,
+        bases: Vec<Position>,
+        damage: Error,
+    ) -> Result<Self> {
+        let Damaged { segments, known_end } = Damaged::look(directory, key, bases.clone(), None)?;
+        let damage = Some(damage);
+        Ok(Self { segments, bases, damage, known_end, trailing_len: 0, was_closed: false })
+    }
 }
 
 /// Looks at the log in `directory`. Damage is believed once two looks in a row have found the
@@ -71,7 +82,7 @@ fn look_once(directory: &Arc<dyn Directory>, key: StoreKey) -> Result<Seen> {
             // What the log goes on behind is not damaged: it has just been written.
             let goes_on = goes_on(&**directory, &segments).unwrap_or(false);
             if let Some(damage) = refused.filter(|_| !goes_on) {
-                return damaged(directory, key, bases, damage);
+                return Seen::of_damaged(directory, key, bases, damage);
             }
             let end = segments.visible();
             let mut trailing_len = 0;
@@ -84,18 +95,9 @@ fn look_once(directory: &Arc<dyn Directory>, key: StoreKey) -> Result<Seen> {
             Ok(Seen { segments, bases, damage: None, known_end: end, trailing_len, was_closed })
         }
         Err(error) if is_damage(&error) => {
-            damaged(directory, key, list_bases(&**directory)?, error)
+            Seen::of_damaged(directory, key, list_bases(&**directory)?, error)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// A segment that was listed and is not there was taken back just now, or is missing.
-fn is_damage(error: &Error) -> bool {
-    match error {
-        Error::Corrupt { .. } => true,
-        Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-        _ => false,
     }
 }
 
@@ -117,61 +119,6 @@ fn goes_on(directory: &dyn Directory, segments: &Segments) -> Result<bool> {
     }
     let header = segments.file(end.position)?.header()?;
     Ok(header.chain == end.checksum && header.recorded_before == end.recorded_at)
-}
-
-/// A log that is damaged: every segment that there is, up to the last sound batch of the last one
-/// that has any. Cursors tell of the damage where they come to it, and can be put behind it.
-fn damaged(
-    directory: &Arc<dyn Directory>,
-    key: StoreKey,
-    bases: Vec<Position>,
-    damage: Error,
-) -> Result<Seen> {
-    let mut end = LogEnd::start(key.seed, records_start());
-    for base in bases.iter().rev() {
-        match last_end(&**directory, key, *base) {
-            Ok(found) => {
-                end = found;
-                break;
-            }
-            Err(error) if is_damage(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let last = bases.last().copied().unwrap_or_default();
-    let len = SegmentFile::len_of(&**directory, last).unwrap_or(end.address.offset);
-    let known_end = LogEnd {
-        position: witnessed_end(&**directory, key.id)?.max(Some(end.position)).unwrap_or_default(),
-        address: Address { segment: last, offset: len },
-        ..end
-    };
-    let segments = Segments::new(Arc::clone(directory), key, bases.clone(), end);
-    let (trailing_len, was_closed) = (0, false);
-    Ok(Seen { segments, bases, damage: Some(damage), known_end, trailing_len, was_closed })
-}
-
-/// The end of the last sound batch of a segment, whatever is damaged before it.
-fn last_end(directory: &dyn Directory, key: StoreKey, base: Position) -> Result<LogEnd> {
-    let file = Arc::new(SegmentFile::open_to_read(directory, key, base)?);
-    let header = file.header()?;
-    let limit = file.len()?;
-    let mut scanner = Scanner::from_header(Arc::clone(&file), &header);
-    let mut end = scanner.end();
-    loop {
-        match scanner.read(limit) {
-            Ok(_) => end = scanner.end().or(end),
-            Err(Error::Corrupt { .. }) => {
-                let start = scanner.offset().saturating_add(1);
-                let later = scanner.position()..Position::new(u64::MAX);
-                let Some((offset, position)) = find_record(&file, start, limit, &later)? else {
-                    break;
-                };
-                scanner = Scanner::new(Arc::clone(&file), offset, Link::at(position));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    end.ok_or_else(|| file.corrupt(records_start(), Fault("a whole batch")))
 }
 
 #[cfg(test)]

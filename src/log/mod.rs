@@ -29,7 +29,7 @@ use crate::segment::records_start;
 use crate::types::{Entry, LogEnd, Position};
 
 pub(crate) use meta::{META, read_meta};
-pub(crate) use recover::{UnrecoveredLog, create, refuse_segments, witnessed_end};
+pub(crate) use recover::{QUARANTINE, UnrecoveredLog, create, refuse_segments, witnessed_end};
 pub(crate) use segments::{Segments, list_bases};
 
 /// The note that a clean close leaves.

@@ -6,7 +6,9 @@ mod append;
 mod catch_up;
 mod open;
 mod open_index;
+mod repair;
 pub(crate) use open_index::IndexPlace;
+pub use repair::{RepairPlan, RepairReport};
 
 use std::borrow::Borrow;
 use std::fmt::{self, Debug};

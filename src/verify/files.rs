@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::directory::read_small;
+use crate::directory::{Directory, read_small};
 use crate::error::{Error, Result};
 use crate::format::{SLOTS_LEN, Slot};
 use crate::log::{CONSUMERS, META, Segments, read_meta};
@@ -13,7 +13,7 @@ use crate::verify::Damage;
 pub(super) fn check(segments: &Segments, end: &LogEnd) -> Vec<Damage> {
     let mut errors = Vec::new();
     errors.extend(check_meta(segments).err());
-    match consumers(segments) {
+    match list_consumers(&**segments.directory()) {
         Ok(names) => {
             errors.extend(names.iter().filter_map(|name| check_slots(segments, end, name).err()));
         }
@@ -31,8 +31,8 @@ fn check_meta(segments: &Segments) -> Result<()> {
     if meta.key == segments.key() { Ok(()) } else { Err(corrupt("what it said before")) }
 }
 
-fn consumers(segments: &Segments) -> Result<Vec<String>> {
-    let directory = segments.directory();
+/// The names of the files of consumers.
+pub(crate) fn list_consumers(directory: &dyn Directory) -> Result<Vec<String>> {
     match directory.list(CONSUMERS) {
         Ok(names) => Ok(names),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

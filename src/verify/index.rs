@@ -41,7 +41,7 @@ pub(super) fn check(
     index: &Index,
     segments: &Segments,
     end: &LogEnd,
-    logged: Fingerprint,
+    logged: &Fingerprint,
     watch: &mut Watch<'_>,
 ) -> ControlFlow<(), IndexCheck> {
     if index.fault().is_some() {
@@ -49,7 +49,7 @@ pub(super) fn check(
     }
     let mut teller = Teller::new(watch, Step::Index, end.position);
     let compared = indexed(index, end, &mut teller).and_then(|indexed| {
-        let same = if indexed == logged { Ok(()) } else { Err(End::Wrong(OTHER_EVENTS)) };
+        let same = if indexed == *logged { Ok(()) } else { Err(End::Wrong(OTHER_EVENTS)) };
         same.and_then(|()| check_marks(index, segments, end))
     });
     ControlFlow::Continue(match compared {

@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod damaged;
 mod files;
 mod fingerprint;
 mod index;
@@ -44,6 +45,8 @@ use crate::types::{Address, LogEnd, Position};
 use crate::verify::fingerprint::Fingerprint;
 use crate::verify::revisions::Revisions;
 
+pub(crate) use damaged::{Damaged, is_damage};
+pub(crate) use files::list_consumers;
 pub(crate) use walk::{MayBeUnsealed, Walked, walk};
 
 /// The most damages that a report tells one by one.
@@ -201,11 +204,13 @@ pub(crate) fn verify(
         return report;
     }
     let checked = match (index, revisions) {
-        (Some(index), _) => index::check(index, segments, end, fingerprint, &mut watch)
+        (Some(index), _) => index::check(index, segments, end, &fingerprint, &mut watch)
             .map_continue(|check| report.index = check),
         (None, Some(of_log)) => revisions::check_all(of_log, segments, end, &mut watch)
             .map_continue(|fault| {
-                fault.into_iter().for_each(|damage| report.add(damage));
+                if let Some(damage) = fault {
+                    report.add(damage);
+                }
             }),
         (None, None) => ControlFlow::Continue(()),
     };

@@ -28,6 +28,8 @@ pub(crate) struct Walked {
     pub(crate) event_count: u64,
     /// End of the last whole batch before the first damage to a record or between segments.
     pub(crate) sound_end: LogEnd,
+    /// Where sound segments end whose footers are damaged or missing; at most as many as damages.
+    pub(crate) to_seal: Vec<LogEnd>,
     /// Whether no record is damaged and all segments follow from each other.
     pub(crate) is_whole: bool,
     pub(crate) is_complete: bool,
@@ -70,7 +72,7 @@ struct Walk<'a> {
     /// Where the segment before ended; `None` if that is not known.
     before: Option<LogEnd>,
     /// Segments without a footer that no sealed one follows so far.
-    unsealed: Vec<Arc<SegmentFile>>,
+    unsealed: Vec<(Arc<SegmentFile>, LogEnd)>,
     found: Walked,
 }
 
@@ -95,6 +97,7 @@ impl<'a> Walk<'a> {
             sealed_count: 0,
             event_count: 0,
             sound_end: start,
+            to_seal: Vec::new(),
             is_whole: true,
             is_complete: true,
         };
@@ -144,8 +147,8 @@ impl<'a> Walk<'a> {
             self.before = Some(end);
             match footer {
                 Some(footer) => self.sealed(&reading, &footer, &end),
-                None if (self.may_be_unsealed)(base) => self.unsealed.push(reading.file),
-                None => self.check_sealed(&reading.file),
+                None if (self.may_be_unsealed)(base) => self.unsealed.push((reading.file, end)),
+                None => self.check_sealed(&reading.file, &end),
             }
         }
         ControlFlow::Continue(())
@@ -207,18 +210,13 @@ impl<'a> Walk<'a> {
         let Reading { file, scanner, stop, limit, .. } = reading;
         let missing = scanner.position()..*stop;
         let start = scanner.offset().saturating_add(NEXT_PLACE);
-        match find_record(file, start, *limit, &missing) {
-            Ok(Some((offset, position))) => {
-                self.lose(error, missing.start..position);
-                *scanner = Scanner::new(Arc::clone(file), offset, Link::at(position));
-                true
-            }
-            // What cannot be searched is lost as well, and the place is the same.
-            Ok(None) | Err(_) => {
-                self.lose(error, missing);
-                false
-            }
-        }
+        // What cannot be searched is lost as well, and the place is the same.
+        let found = find_record(file, start, *limit, &missing).ok().flatten();
+        let resumed = found.map_or(missing.end, |(_, position)| position);
+        self.lose(error, missing.start..resumed);
+        let Some((offset, position)) = found else { return false };
+        *scanner = Scanner::new(Arc::clone(file), offset, Link::at(position));
+        true
     }
 
     /// Where a segment that another follows has ended, if it has ended there.
@@ -236,10 +234,16 @@ impl<'a> Walk<'a> {
     }
 
     /// Checks that a segment that was read without a footer has got one meanwhile.
-    fn check_sealed(&mut self, file: &SegmentFile) {
+    fn check_sealed(&mut self, file: &SegmentFile, end: &LogEnd) {
         if !matches!(file.footer(), Ok(Some(_))) {
-            let offset = file.len().unwrap_or(0);
-            self.note(file.corrupt(offset, Fault("a footer")), file.base());
+            self.bad_footer(file.corrupt(end.address.offset, Fault("a footer")), end);
+        }
+    }
+
+    fn bad_footer(&mut self, error: Error, end: &LogEnd) {
+        self.note(error, end.position);
+        if self.found.to_seal.len() < DAMAGES_MAX {
+            self.found.to_seal.push(*end);
         }
     }
 
@@ -247,8 +251,8 @@ impl<'a> Walk<'a> {
     fn sealed(&mut self, reading: &Reading, footer: &Footer, end: &LogEnd) {
         let file = &reading.file;
         // Segments are sealed in their order, and these were not when they were read.
-        for earlier in std::mem::take(&mut self.unsealed) {
-            self.check_sealed(&earlier);
+        for (earlier, its_end) in std::mem::take(&mut self.unsealed) {
+            self.check_sealed(&earlier, &its_end);
         }
         let fits = footer.offset == end.address.offset
             && footer.end() == end.position
@@ -257,7 +261,7 @@ impl<'a> Walk<'a> {
             && Some(footer.first_recorded_at) == reading.first_recorded_at;
         if !fits {
             let fault = Fault("a footer that fits the records");
-            return self.note(file.corrupt(footer.offset, fault), end.position);
+            return self.bad_footer(file.corrupt(footer.offset, fault), end);
         }
         match digest_of(file, footer.offset) {
             Ok(digest) if digest == footer.digest => self.found.sealed_count += 1,

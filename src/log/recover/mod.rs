@@ -6,6 +6,7 @@
 mod act;
 mod scan;
 
+pub(crate) use act::QUARANTINE;
 pub(crate) use scan::witnessed_end;
 
 use std::sync::Arc;
@@ -98,6 +99,11 @@ impl UnrecoveredLog {
         let Self { directory, key, bases, valid_end, .. } = &self;
         let segments = Segments::new(Arc::clone(directory), *key, bases.clone(), *valid_end);
         (segments, refused.then(|| self.refusal()))
+    }
+
+    /// How far the log is known to have been durable.
+    pub(crate) fn witness(&self) -> Option<Position> {
+        self.witnesses.highest().map(|(position, _)| position)
     }
 
     /// Whether the store was closed, and nothing was written since.
