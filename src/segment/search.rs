@@ -36,8 +36,9 @@ pub(crate) fn find_witness(
     loop {
         // Only a record that would raise the witness is worth its checksum.
         let above = highest.unwrap_or(floor);
-        let telling =
-            |claim: &Claim| (floor..=ceiling).contains(&claim.position) && claim.witness > above;
+        let telling = |claim: &Claim| {
+            (floor..=ceiling).contains(&claim.position) && claim.witness > Some(above)
+        };
         match search.next(telling)? {
             Some((_, record)) => highest = highest.max(record.witness),
             None => return Ok(highest),
