@@ -57,6 +57,7 @@ mod segment;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod store;
+mod sync;
 mod types;
 pub mod verify;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The layers from the bottom up. Modules of one layer do not know each other, but for those at
 /// the bottom, which are one vocabulary.
 const LAYERS: [&[&str]; 7] = [
-    &["types", "error", "event", "options", "clock", "report"],
+    &["types", "error", "event", "options", "clock", "report", "sync"],
     &["format", "directory"],
     &["segment"],
     &["log", "index"],
@@ -97,6 +97,13 @@ fn only_in(word: &str, allowed: &[&str]) {
 #[test]
 fn only_one_file_does_file_io() {
     only_in("std::fs", &["directory/disk.rs"]);
+}
+
+#[test]
+fn locks_come_from_one_module_that_a_scheduler_can_stand_in_for() {
+    only_in("parking_lot::", &["sync/mod.rs"]);
+    only_in("shuttle::", &["sync/mod.rs", "sync/scheduled.rs"]);
+    only_in("std::sync::atomic", &["sync/mod.rs"]);
 }
 
 #[test]

@@ -230,3 +230,28 @@ fn those_who_wait_for_a_group_that_fails_are_all_told() {
         .collect();
     assert_eq!(revisions, (0..count(&revisions)).collect::<Vec<_>>());
 }
+
+/// In every order of threads: `tests/schedules.rs`.
+#[test]
+fn a_thread_that_panics_while_it_writes_leaves_nobody_waiting() {
+    let disk = Simulation::new();
+    let store = disk.open(&options()).unwrap();
+    disk.inject(Fault::next(Call::Write, ErrorKind::Other).after(10).panicking());
+    let threads: Vec<_> = (0..6)
+        .map(|n| {
+            let store = store.clone();
+            let append = move || store.append("s", Expected::Any, [NewEvent::bytes("t", [n])]);
+            thread::spawn(move || (0..20).filter(|_| append().is_ok()).count())
+        })
+        .collect();
+    let ended: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
+    assert_eq!(ended.iter().filter(|result| result.is_err()).count(), 1);
+    let next = store.append("s", Expected::Any, [NewEvent::bytes("t", [0])]);
+    assert!(matches!(next, Err(Error::Poisoned)), "{next:?}");
+    // What the thread that panicked had been told before is there as well, and nobody counted it.
+    let accepted: usize = ended.into_iter().flatten().sum();
+    assert!(payloads(&store).len() >= accepted);
+    let end = store.end();
+    drop(store);
+    assert!(disk.crash(1).open(&options()).unwrap().end() >= end);
+}

@@ -6,15 +6,13 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::index::{Index, IndexFault, Mark, Seek};
 use crate::log::Segments;
 use crate::segment::{Scanner, Window, find_record, wide};
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Address, LogEnd, NameKind, Position, Revision, Timestamp, check_name};
 
 /// Bytes that are read for one event.

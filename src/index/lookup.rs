@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use super::tail::{Run, Tail};
 use super::{Index, IndexFault, Mark, Seek};
+use crate::sync::Ordering;
 use crate::types::{Address, Revision};
 
 impl Index {

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use super::IndexFault;
 use super::trees::{Pair, Tree, Trees};
+use crate::sync::RwLock;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -23,10 +23,7 @@ mod tests;
 
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use parking_lot::{Mutex, RwLock};
 
 use self::cache::EndsCache;
 pub(crate) use self::fault::IndexFault;
@@ -36,6 +33,7 @@ use self::stored::Stored;
 use self::tail::Tail;
 pub(crate) use self::tail::{Mark, Seek};
 pub(crate) use self::trees::Trees;
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::types::{Entry, LogEnd, StoreId};
 
 /// Bytes of log between two marks, if nothing else is said.

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::trees::{Pair, Tree, Trees};
 use super::{IndexFault, Mark, Seek, keys, postings, values};
+use crate::sync::RwLock;
 use crate::types::{Address, Position, Revision, Timestamp};
 
 const HOLE: IndexFault = IndexFault::damaged("revisions of a stream are missing");

@@ -5,13 +5,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use parking_lot::MutexGuard;
-
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::log::group::{Ends, Failure, Group, Outcome};
 use crate::log::writer::WriteError;
 use crate::segment::records_start;
+use crate::sync::MutexGuard;
 use crate::types::{LogEnd, Position};
 
 /// A group takes no more batches once it has this many bytes.

@@ -16,8 +16,6 @@ mod writer;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::error::{Error, Result};
 use crate::format::{CleanNote, FOOTER_LEN};
 pub(crate) use crate::log::assign::Assign;
@@ -26,6 +24,7 @@ use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
 use crate::options::Durability;
 use crate::segment::records_start;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::types::{Entry, LogEnd, Position};
 
 pub(crate) use meta::{META, read_meta};

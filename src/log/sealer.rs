@@ -5,11 +5,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::segment::{SegmentFile, seal};
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{LogEnd, Position};
 
 /// Segments that are full and durable, and not sealed yet.

@@ -7,12 +7,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::format::Fault;
 use crate::segment::{FOLDER, Link, Scanner, SegmentFile, parse_name};
+use crate::sync::{Mutex, RwLock};
 use crate::types::{Address, LogEnd, Position, StoreId, StoreKey};
 
 /// How many files of segments stay open for readers.

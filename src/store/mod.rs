@@ -16,8 +16,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::cursor::{Cursor, Source, StreamCursor, Streams};
 use crate::directory::{Directory, Lock};
 use crate::error::Result;
@@ -26,6 +24,7 @@ use crate::index::Index;
 use crate::log::{Follow, Log};
 use crate::options::Options;
 use crate::report::{IndexRecovery, RecoveryReport};
+use crate::sync::Mutex;
 use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
 use crate::verify::{Progress, Report, verify};
 

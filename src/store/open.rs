@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::cursor::Source;
 use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence, read_small};
 use crate::error::{Error, Result};
@@ -15,6 +13,7 @@ use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
 use crate::store::open_index::{IndexPlace, random_from_system};
 use crate::store::repair::REPAIRING;
 use crate::store::{Indexer, Inner, Store};
+use crate::sync::Mutex;
 use crate::types::{StoreId, StoreKey};
 
 const LOCK: &str = "LOCK";

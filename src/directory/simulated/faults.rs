@@ -43,13 +43,15 @@ pub struct Fault {
     pub times: u64,
     /// What the call fails with.
     pub kind: io::ErrorKind,
+    /// Whether the call panics rather than fail, and does nothing.
+    pub panics: bool,
 }
 
 impl Fault {
     /// The next call of this kind fails, once.
     #[must_use]
     pub fn next(call: Call, kind: io::ErrorKind) -> Self {
-        Self { call, after: 0, times: 1, kind }
+        Self { call, after: 0, times: 1, kind, panics: false }
     }
 
     /// The call after `count` more of this kind fails.
@@ -63,6 +65,13 @@ impl Fault {
     #[must_use]
     pub fn forever(mut self) -> Self {
         self.times = u64::MAX;
+        self
+    }
+
+    /// The calls panic rather than fail, to see what becomes of those who wait for the thread.
+    #[must_use]
+    pub fn panicking(mut self) -> Self {
+        self.panics = true;
         self
     }
 

@@ -22,9 +22,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::directory::{Directory, Lock, RandomFile, TEMPORARY_PREFIX};
+use crate::sync::Mutex;
 
 pub use faults::{Call, Fault};
 use world::{FileId, World};

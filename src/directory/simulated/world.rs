@@ -135,6 +135,7 @@ impl World {
         let mut failed = self.is_dead().then_some(io::ErrorKind::Other);
         for fault in &mut self.faults {
             if fault.strikes(call) {
+                assert!(!fault.panics, "a simulated {call:?} panics");
                 failed = Some(fault.kind);
             }
         }
