@@ -83,6 +83,15 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A repair of the store was begun and not finished, perhaps because the process ended.
+    ///
+    /// Another [`RepairPlan`](crate::RepairPlan) finishes it.
+    #[error("{} is being repaired: finish that first", path.display())]
+    RepairUnfinished {
+        /// The store.
+        path: PathBuf,
+    },
+
     /// A stream does not hold what an append expected of it. Nothing was appended.
     #[error("expected {expected} in stream {stream:?}, which has {actual}")]
     Conflict {

@@ -59,6 +59,7 @@ pub mod simulation;
 mod store;
 mod sync;
 mod types;
+pub mod verify;
 
 pub use clock::{Clock, SystemClock};
 pub use cursor::{Cursor, StreamCursor, StreamInfo, Streams};
@@ -66,7 +67,7 @@ pub use error::{Error, Result};
 pub use event::{Batch, ContentType, Event, Expected, NewEvent, Receipt, Tags};
 pub use options::{Durability, Options};
 pub use report::{IndexRecovery, IndexTrouble, RecoveryReport, TornTail, Witness};
-pub use store::Store;
+pub use store::{RepairPlan, RepairReport, Store};
 pub use types::{
     EventId, NAME_LEN_MAX, NameFault, NameKind, Position, Revision, StoreId, Timestamp,
 };

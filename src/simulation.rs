@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::index::MemoryTrees;
 use crate::inspect::Inspection;
 use crate::options::Options;
-use crate::store::{IndexPlace, Store};
+use crate::store::{IndexPlace, RepairPlan, Store};
 
 /// A directory in memory, for one store, that fails and crashes as a real one may.
 ///
@@ -65,7 +65,17 @@ impl Simulation {
     /// Those of [`Inspection::open`].
     pub fn inspect(&self) -> Result<Inspection> {
         let directory: Arc<dyn Directory> = Arc::new(self.directory.clone());
-        Inspection::open_in(&directory, Duration::ZERO)
+        Inspection::of(&directory, Duration::ZERO)
+    }
+
+    /// Plans how to repair the store in this directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RepairPlan::make`].
+    pub fn plan_repair(&self) -> Result<RepairPlan> {
+        let place = IndexPlace::Memory(self.trees.clone());
+        RepairPlan::make_in(Arc::new(self.directory.clone()), place)
     }
 
     /// One of the states that a loss of power now may leave, chosen by `seed`. What was synced

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 7] = [
     &["format", "directory"],
     &["segment"],
     &["log", "index"],
-    &["cursor"],
+    &["cursor", "verify"],
     &["store", "inspect"],
     &["simulation"],
 ];

@@ -17,7 +17,7 @@ use annals::{
 };
 use common::{
     Book, Seen, assert_agrees, assert_error, assert_unharmed, base_of, copy, count, crash, files,
-    place, read_main_ways, segments, small, write_over,
+    place, read_main_ways, segments, slots, small, write_over,
 };
 use tempfile::TempDir;
 
@@ -406,17 +406,6 @@ fn the_place_of_a_consumer_is_a_witness() {
         segment.write_cut(&path, batch.bytes.end - 1, &[]);
         recovered(&path, template.before(batch));
     }
-}
-
-/// The file of a consumer that has committed once: `docs/format.md`, section 7.
-fn slots(store: [u8; 16], position: u64) -> Vec<u8> {
-    let fields = [1, position, 0, 1].map(u64::to_le_bytes).concat();
-    let mut slot = [&b"annalcon"[..], &store, &fields, &[0; 4]].concat();
-    slot.extend(crc32fast::hash(&slot).to_le_bytes());
-    let mut file = vec![0; 512];
-    file.extend(slot);
-    file.resize(1_024, 0);
-    file
 }
 
 /// Bytes that may stand after the end of a log and are not its next batch.

@@ -1,7 +1,7 @@
 //! Every damage of a kind to small stores of several shapes: every bit of every file turned over,
 //! every file cut at every length, taken away, or put back as it was earlier, and every pair of
 //! segments exchanged. Whoever opens, reads or dumps what is left gets the right events, or an
-//! error that names the place.
+//! error that names the place; who verifies it finds whatever those have met.
 //!
 //! Some of it by default; all of it with `ANNALS_SWEEP=all` (in a release build). Where `prlimit`
 //! is there, all of it runs in a process that may take [`MEMORY_LEN_MAX`] and no more.
@@ -32,7 +32,7 @@ const MEMORY_LEN_MAX: u64 = 192 << 20;
 /// What no single look at a damaged store may take, on a slow machine that is busy.
 const TIME_MAX: Duration = Duration::from_secs(20);
 /// How many damages of each kind to each shape are tried by default.
-const SAMPLE_COUNT: usize = 300;
+const SAMPLE_COUNT: usize = 200;
 
 fn is_whole() -> bool {
     env::var("ANNALS_SWEEP").is_ok_and(|what| what == "all")
@@ -308,7 +308,6 @@ fn assert_names(error: &Error, damage: &Damage, shape: &Shape) {
 /// whether anyone was told of the damage.
 fn look(disk: &Simulation, shape: &Shape, damage: &Damage) -> bool {
     let told = Told(shape.name, damage, Instant::now());
-    // Every way to look at a store has its line here.
     let mut errors = inspect(disk, shape);
     errors.extend(open(disk, shape, damage));
     for error in &errors {
@@ -333,7 +332,11 @@ fn open(disk: &Simulation, shape: &Shape, damage: &Damage) -> Vec<Error> {
     assert!((damage.end_min(shape)..=count(events)).contains(&end), "it ends at {end}");
     let events = &events[..usize::try_from(end).unwrap()];
     assert!(events.last().is_none_or(|event| event.ends_batch), "half a batch");
-    read_all_ways(&store, events)
+    let mut errors = read_all_ways(&store, events);
+    let report = store.verify().unwrap();
+    assert!(errors.is_empty() || !report.is_sound(), "nobody who verifies finds {errors:?}");
+    errors.extend(report.damages.into_iter().map(|damage| damage.error));
+    errors
 }
 
 /// Looks into a store without opening it, as `annals-dump` does.
@@ -354,6 +357,9 @@ fn inspect(disk: &Simulation, shape: &Shape) -> Vec<Error> {
         read_prefix(inspection.stream_events(stream), &expected, &mut errors);
     }
     errors.extend(tables(&inspection));
+    let report = inspection.verify();
+    assert!(errors.is_empty() || !report.is_sound(), "nobody who verifies finds {errors:?}");
+    errors.extend(report.damages.into_iter().map(|damage| damage.error));
     assert!(disk.files() == before, "a store that was only looked at was changed");
     errors
 }

@@ -170,3 +170,29 @@ fn a_caller_that_panics_while_it_appends_harms_no_other() {
     assert_eq!(store.stream_end("a").unwrap().get(), 5);
     assert_eq!(payloads(&mut store.read_all()), ["1", "3", "3", "3", "3"]);
 }
+
+/// sled creates its files for everyone to read, in a folder that only their owner can enter.
+#[cfg(unix)]
+#[test]
+fn nobody_but_its_owner_can_read_a_store() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("stores/mine");
+    for _ in 0..2 {
+        let store = Options::new().checkpoint_event_count(1).open(&path).unwrap();
+        store.append("s", Expected::Any, [event("x"), event("y")]).unwrap();
+        store.close().unwrap();
+        fs::remove_dir_all(path.join("index")).unwrap();
+        Store::open(&path).unwrap().close().unwrap();
+    }
+    let mut seen = 0;
+    for entry in fs::read_dir(&path).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        let wanted = if entry.file_type().unwrap().is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, wanted, "{:?} has {mode:o}", entry.file_name());
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}

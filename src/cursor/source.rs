@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::index::{Index, IndexFault, Mark, Seek};
 use crate::log::Segments;
-use crate::segment::{Scanner, Window, wide};
+use crate::segment::{Scanner, Window, find_record, wide};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Address, LogEnd, NameKind, Position, Revision, Timestamp, check_name};
 
@@ -70,6 +70,9 @@ impl Source {
     }
 
     /// Begins to read at `position`, which must be visible.
+    ///
+    /// Damage before it in its segment is passed over if a record stands at `position`: whoever
+    /// asks for a place knows what is before it.
     pub(crate) fn locate(&self, position: Position) -> Result<Scanner> {
         let base = self.segments.holding(position);
         let mark = self.index.mark_before(Seek::Position(position)).ok().flatten();
@@ -80,11 +83,35 @@ impl Source {
                 other => return other,
             }
             // Either the mark is wrong or the log is: without it, the error tells.
-            let scanner = self.advance(self.segments.scan(base)?, position)?;
-            self.index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
-            return Ok(scanner);
+            match self.advance(self.segments.scan(base)?, position) {
+                Err(error @ Error::Corrupt { .. }) => return self.behind(error, base, position),
+                other => {
+                    let scanner = other?;
+                    let what = "a mark without its event";
+                    self.index.mark_broken(IndexFault::Damaged { what });
+                    return Ok(scanner);
+                }
+            }
         }
-        self.advance(self.segments.scan(base)?, position)
+        match self.advance(self.segments.scan(base)?, position) {
+            Err(error @ Error::Corrupt { .. }) => self.behind(error, base, position),
+            other => other,
+        }
+    }
+
+    /// Begins to read at `position` behind damage, or fails with `error` if no record stands
+    /// there.
+    fn behind(&self, error: Error, base: Position, position: Position) -> Result<Scanner> {
+        let Error::Corrupt { segment, offset, .. } = &error else { return Err(error) };
+        if *segment != base {
+            return Err(error);
+        }
+        let file = self.segments.file(base)?;
+        let limit = self.segments.limit(&file)?;
+        let start = offset.saturating_add(1);
+        let found = find_record(&file, start, limit, &(position..position.next()))?;
+        let (offset, position) = found.ok_or(error)?;
+        self.segments.scan_at(Address { segment: base, offset }, position)
     }
 
     /// Reads on until `position` is next.

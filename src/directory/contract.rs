@@ -64,8 +64,9 @@ fn what_is_not_there_is_not_found() {
             directory.open_to_write("log/x").map(|_| ()).unwrap_err().kind(),
             directory.replace("log/x", b"").map(|_| ()).unwrap_err().kind(),
             directory.rename_folder("index", "index.broken").unwrap_err().kind(),
+            directory.rename_file("x", "y").unwrap_err().kind(),
         ];
-        assert_eq!(kinds, [ErrorKind::NotFound; 5]);
+        assert_eq!(kinds, [ErrorKind::NotFound; 6]);
         directory.remove("x").unwrap();
     });
 }
@@ -83,6 +84,20 @@ fn folders_are_created_listed_renamed_and_removed() {
         assert_eq!(sorted(directory.list("").unwrap()), ["index.broken", "log", "meta"]);
         directory.remove_folder("index.broken").unwrap();
         assert_eq!(sorted(directory.list("").unwrap()), ["log", "meta"]);
+    });
+}
+
+#[test]
+fn a_file_is_moved_from_folder_to_folder() {
+    on_each(|directory| {
+        for folder in ["log", "kept/log"] {
+            directory.create_folder(folder).unwrap();
+        }
+        directory.replace("log/x", b"0123").unwrap();
+        directory.rename_file("log/x", "kept/log/x").unwrap();
+        assert_eq!(content(directory, "log/x"), None);
+        assert_eq!(content(directory, "kept/log/x").unwrap(), b"0123");
+        assert_eq!(directory.list("log").unwrap(), [""; 0]);
     });
 }
 

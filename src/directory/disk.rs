@@ -120,6 +120,12 @@ impl Directory for DiskDirectory {
         }
     }
 
+    fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path_of(from), self.path_of(to))?;
+        self.sync_entry(to)?;
+        self.sync_entry(from)
+    }
+
     fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path_of(from), self.path_of(to))?;
         self.sync_entry(to)

@@ -23,6 +23,9 @@ pub use simulated::{Call, Fault};
 /// How the names of files begin that are to take the place of another.
 pub(crate) const TEMPORARY_PREFIX: &str = ".new-";
 
+/// Bytes that are copied at once.
+const COPY_LEN: usize = 1 << 20;
+
 /// An open file with positional reads and writes.
 pub(crate) trait RandomFile: Debug + Send + Sync {
     /// Reads into `buffer` from `offset` on, until it is full or the file ends; returns how many
@@ -76,6 +79,9 @@ pub(crate) trait Directory: Debug + Send + Sync {
     /// Makes sure, durably, that there is no file `name`.
     fn remove(&self, name: &str) -> io::Result<()>;
 
+    /// Moves a file to a name that is not taken, in a folder that exists, durably.
+    fn rename_file(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Moves a folder, or whatever else is there, to another name that is not taken, durably.
     fn rename_folder(&self, from: &str, to: &str) -> io::Result<()>;
 
@@ -112,4 +118,19 @@ pub(crate) fn read_small(
     let len = file.read_at(&mut bytes, 0)?;
     bytes.truncate(len);
     Ok(Some(bytes))
+}
+
+/// Copies a file to a name that is not taken, in a folder that exists, durably.
+pub(crate) fn copy_file(directory: &dyn Directory, from: &str, to: &str) -> io::Result<()> {
+    let from = directory.open_to_read(from)?;
+    let to = directory.replace(to, b"")?;
+    let mut block = vec![0; COPY_LEN];
+    let mut offset = 0;
+    loop {
+        let len = from.read_at(&mut block, offset)?;
+        let Some(bytes) = block.get(..len).filter(|bytes| !bytes.is_empty()) else { break };
+        to.write_all_at(bytes, offset)?;
+        offset = offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+    }
+    to.sync()
 }

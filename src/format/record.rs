@@ -79,7 +79,7 @@ pub(crate) struct Claim {
     pub(crate) position: Position,
     /// Bytes of the whole record.
     pub(crate) len: u64,
-    pub(crate) witness: Position,
+    pub(crate) witness: Option<Position>,
 }
 
 /// Bytes of the body, of which the names must have been checked.
@@ -263,7 +263,7 @@ impl Record {
             + usize::try_from(header.metadata_len).ok()?;
         let fits = HEADER_LEN.checked_add(parts_len)? <= len;
         let names = header.stream_len > 0 && header.type_len > 0;
-        let witness = header.witness().ok()??;
+        let witness = header.witness().ok()?;
         let position = Position::new(header.position);
         (fits && names && header.flags & FLAGS_UNUSED == 0).then_some(Claim {
             position,

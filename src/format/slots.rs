@@ -2,8 +2,8 @@
 //!
 //! Owns the byte layout of `docs/format.md`, section 7.
 
-use crate::format::fields::{Fault, Fields};
-use crate::types::{Position, StoreId};
+use crate::format::fields::{BlockWriter, Fault, Fields};
+use crate::types::{Position, StoreId, Timestamp};
 
 /// Bytes of the file.
 pub(crate) const SLOTS_LEN: usize = 1_024;
@@ -18,6 +18,9 @@ pub(crate) struct Slot {
     pub(crate) generation: u64,
     /// Every event before it is done.
     pub(crate) position: Position,
+    pub(crate) committed_at: Timestamp,
+    /// The number of the opening that may commit.
+    pub(crate) owner: u64,
 }
 
 impl Slot {
@@ -31,6 +34,24 @@ impl Slot {
         }
     }
 
+    /// A file that holds this slot, and in the other place nothing.
+    pub(crate) fn file(&self) -> Vec<u8> {
+        let mut slot = BlockWriter::new(MAGIC)
+            .bytes(self.store.as_bytes())
+            .u64(self.generation)
+            .u64(self.position.get())
+            .i64(self.committed_at.as_nanos())
+            .u64(self.owner)
+            .finish(BLOCK_LEN);
+        slot.resize(SLOT_LEN, 0);
+        let empty = vec![0; SLOT_LEN];
+        if self.generation.is_multiple_of(2) {
+            [slot, empty].concat()
+        } else {
+            [empty, slot].concat()
+        }
+    }
+
     fn decode(bytes: &[u8], parity: u64) -> Result<Self, Fault> {
         if bytes.len() != SLOT_LEN {
             return Err(Fault("a file of 1,024 bytes"));
@@ -40,7 +61,10 @@ impl Slot {
             store: StoreId::from_bytes(fields.array()?),
             generation: fields.u64()?,
             position: Position::new(fields.u64()?),
+            committed_at: Timestamp::from_nanos(fields.i64()?),
+            owner: fields.u64()?,
         };
+        fields.zeroes(4)?;
         if slot.generation == 0 || slot.generation % 2 != parity {
             return Err(Fault("a generation that belongs into this slot"));
         }
@@ -51,18 +75,21 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::fields::BlockWriter;
+
+    fn slot(generation: u64, position: u64) -> Slot {
+        Slot {
+            store: StoreId::from_bytes([3; 16]),
+            generation,
+            position: Position::new(position),
+            committed_at: Timestamp::from_nanos(-5),
+            owner: 9,
+        }
+    }
 
     fn slot_bytes(generation: u64, position: u64) -> Vec<u8> {
-        let mut bytes = BlockWriter::new(MAGIC)
-            .bytes(&[3; 16])
-            .u64(generation)
-            .u64(position)
-            .i64(0)
-            .u64(1)
-            .finish(BLOCK_LEN);
-        bytes.resize(SLOT_LEN, 0);
-        bytes
+        let file = slot(generation, position).file();
+        let (even, odd) = file.split_at(SLOT_LEN);
+        if generation.is_multiple_of(2) { even.to_vec() } else { odd.to_vec() }
     }
 
     #[test]
@@ -78,6 +105,14 @@ mod tests {
         assert_eq!(Slot::latest(&exchanged).unwrap().generation, 5);
         for bad in [vec![0; SLOTS_LEN], vec![], vec![0; 700]] {
             assert!(Slot::latest(&bad).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_of_one_slot_gives_it_back() {
+        for slot in [slot(6, 60), slot(7, 70)] {
+            assert_eq!(slot.file().len(), SLOTS_LEN);
+            assert_eq!(Slot::latest(&slot.file()), Ok(slot));
         }
     }
 }

@@ -28,6 +28,9 @@ pub(crate) enum IndexFault {
         #[source]
         cause: Arc<io::Error>,
     },
+    /// The trees have not answered for so long that they will not.
+    #[error("the storage of the index does not answer")]
+    NoAnswer,
     /// The index has let go of its trees. Nothing is wrong with them.
     #[error("the index is closed")]
     Closed,

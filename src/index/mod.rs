@@ -16,6 +16,7 @@ mod stored;
 mod tail;
 mod trees;
 mod values;
+mod worker;
 
 #[cfg(test)]
 mod tests;

@@ -1,41 +1,62 @@
 //! Trees in sled.
 //!
-//! The only module that names sled. Owns how it is configured, and keeps its errors and panics
-//! to itself: sled 0.34.7 panics on most damage to its file, so every call is under
-//! `catch_unwind`. Knows nothing of what the trees hold.
+//! The only module that names sled. Owns how it is configured, and keeps its errors, panics and
+//! silences to itself: sled 0.34.7 panics on most damage to its file, so every call is under
+//! `catch_unwind`; and after a write that failed it may wait for ever, and make whoever writes to
+//! any sled database of the process wait, and whoever reads while someone waits to write. So it
+//! is written on a thread that can be left behind, and read on another meanwhile. Knows nothing
+//! of what the trees hold.
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::IndexFault;
 use super::trees::{Pair, Tree, Trees};
+use super::worker::Worker;
 
 /// How often sled hands what it holds to the operating system. Never: it would hold gigabytes.
 const FLUSH_INTERVAL_MS: u64 = 1_000;
 /// How long sled's lock may still be held by threads of a database that was just let go.
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
 const RELEASE_WAIT_COUNT_MAX: u32 = 300;
-/// How long closing a database may take.
-const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a call may take, closing the database included, before it is given up.
+const CALL_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long opening a database may take: sled reads what it has written since its last snapshot.
+const OPEN_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Opens the trees in the directory `path`, or makes them, with a cache of about `cache_len`
 /// bytes; what sled takes in all may be several times that.
 pub(crate) fn open_sled(path: &Path, cache_len: u64) -> Result<Box<dyn Trees>, IndexFault> {
+    let [writer, reader] = ["annals-index", "annals-index-read"].map(Worker::start);
+    let (writer, reader) =
+        (writer.map_err(IndexFault::failed)?, reader.map_err(IndexFault::failed)?);
+    let path = path.to_owned();
+    let opened = writer.run(OPEN_WAIT_MAX, move || open(&path, cache_len));
+    let database = opened.unwrap_or(Err(IndexFault::NoAnswer))?;
+    Ok(Box::new(SledTrees {
+        database: Some(Arc::new(database)),
+        writer,
+        reader,
+        writes: AtomicUsize::new(0),
+    }))
+}
+
+fn open(path: &Path, cache_len: u64) -> Result<Database, IndexFault> {
     let mut wait_count = 0;
     loop {
         match caught(|| Database::open(path, cache_len)) {
-            Ok(database) => return Ok(Box::new(SledTrees { database: Some(database) })),
             Err(fault) if is_locked(&fault) && wait_count < RELEASE_WAIT_COUNT_MAX => {
                 wait_count += 1;
                 thread::sleep(RELEASE_WAIT);
             }
-            Err(fault) => return Err(fault),
+            opened => return opened,
         }
     }
 }
@@ -85,13 +106,41 @@ impl Database {
 
 struct SledTrees {
     /// There until it is dropped.
-    database: Option<Database>,
+    database: Option<Arc<Database>>,
+    writer: Worker,
+    reader: Worker,
+    /// Calls to `writer` that have not returned, or never will.
+    writes: AtomicUsize,
 }
 
 impl SledTrees {
-    fn call<T>(&self, call: impl FnOnce(&Database) -> sled::Result<T>) -> Result<T, IndexFault> {
-        let database = self.database.as_ref().ok_or(IndexFault::Closed)?;
-        caught(|| call(database))
+    fn database(&self) -> Result<Arc<Database>, IndexFault> {
+        self.database.clone().ok_or(IndexFault::Closed)
+    }
+
+    /// Makes a call that only reads: here, if nobody writes.
+    fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Database) -> sled::Result<T> + Send + 'static,
+    ) -> Result<T, IndexFault> {
+        let database = self.database()?;
+        if self.writes.load(Ordering::Acquire) == 0 {
+            return caught(|| call(&database));
+        }
+        let read = self.reader.run(CALL_WAIT_MAX, move || caught(|| call(&database)));
+        read.unwrap_or(Err(IndexFault::NoAnswer))
+    }
+
+    fn write(
+        &self,
+        call: impl FnOnce(&Database) -> sled::Result<()> + Send + 'static,
+    ) -> Result<(), IndexFault> {
+        let database = self.database()?;
+        self.writes.fetch_add(1, Ordering::AcqRel);
+        let written = self.writer.run(CALL_WAIT_MAX, move || caught(|| call(&database)));
+        let Some(written) = written else { return Err(IndexFault::NoAnswer) };
+        self.writes.fetch_sub(1, Ordering::AcqRel);
+        written
     }
 }
 
@@ -103,22 +152,18 @@ impl fmt::Debug for SledTrees {
 }
 
 impl Drop for SledTrees {
+    /// Whoever closes a store must not wait for ever: the thread is left behind then, and sled's
+    /// files stay locked.
     fn drop(&mut self) {
         let Some(database) = self.database.take() else { return };
-        let (done, closed) = mpsc::channel();
         let close = move || {
             // A panic here has nobody to go to, and what it is about can be rebuilt.
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 let _ = database.db.flush();
                 drop(database);
             }));
-            let _ = done.send(());
         };
-        // After a failed write sled may wait for ever for what it could not write. Whoever closes
-        // a store must not: the thread is left behind then, and sled's files stay locked.
-        if thread::Builder::new().name("annals-index-close".to_owned()).spawn(close).is_ok() {
-            let _ = closed.recv_timeout(CLOSE_WAIT_MAX);
-        }
+        let _ = self.writer.run(CALL_WAIT_MAX, close);
     }
 }
 
@@ -128,14 +173,16 @@ fn owned((key, value): (sled::IVec, sled::IVec)) -> Pair {
 
 impl Trees for SledTrees {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
-        self.call(|database| Ok(database.tree(tree).get(key)?.map(|value| value.to_vec())))
+        let key = key.to_vec();
+        self.read(move |database| Ok(database.tree(tree).get(key)?.map(|value| value.to_vec())))
     }
 
     fn last_in(&self, tree: Tree, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
         if keys.start >= keys.end {
             return Ok(None);
         }
-        self.call(|database| {
+        let keys = keys.start.to_vec()..keys.end.to_vec();
+        self.read(move |database| {
             database.tree(tree).range(keys).next_back().transpose().map(|pair| pair.map(owned))
         })
     }
@@ -149,14 +196,15 @@ impl Trees for SledTrees {
         if keys.start >= keys.end {
             return Ok(Vec::new());
         }
-        self.call(|database| {
+        let keys = keys.start.to_vec()..keys.end.to_vec();
+        self.read(move |database| {
             let pairs = database.tree(tree).range(keys).take(count_max);
             pairs.map(|pair| pair.map(owned)).collect()
         })
     }
 
     fn apply(&self, tree: Tree, puts: Vec<Pair>) -> Result<(), IndexFault> {
-        self.call(|database| {
+        self.write(move |database| {
             let mut batch = sled::Batch::default();
             for (key, value) in puts {
                 batch.insert(key, value);
@@ -191,5 +239,24 @@ mod tests {
             assert_eq!(trees.scan(Tree::Ends, &[]..&[0xff], 100).unwrap().len(), usize::from(n));
             trees.apply(Tree::Ends, vec![(vec![n], vec![n])]).unwrap();
         }
+    }
+
+    /// sled has been seen to wait for ever for a write that had failed, with a lock held that
+    /// every other call needs.
+    #[test]
+    fn whoever_reads_while_a_write_hangs_is_not_made_to_wait_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let database = Arc::new(open(&path, 1 << 20).unwrap());
+        let [writer, reader] = ["w", "r"].map(|name| Worker::start(name).unwrap());
+        let held = AtomicUsize::new(1);
+        let trees = SledTrees { database: Some(database), writer, reader, writes: held };
+        let caller = thread::current().id();
+        let there = trees.read(move |_| Ok(thread::current().id() == caller)).unwrap();
+        assert!(!there, "it is read on a thread that can be left behind");
+        trees.writes.store(0, Ordering::Release);
+        assert!(trees.read(move |_| Ok(thread::current().id() == caller)).unwrap());
+        trees.write(|_| Ok(())).unwrap();
+        assert_eq!(trees.writes.load(Ordering::Acquire), 0);
     }
 }

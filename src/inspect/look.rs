@@ -3,7 +3,6 @@
 //! The files are read one after the other while they change, so a first look may take for damage
 //! what is none. Owns what is believed.
 
-use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -11,8 +10,8 @@ use std::time::Duration;
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::log::{Segments, UnrecoveredLog, list_bases};
-use crate::segment::records_start;
-use crate::types::{Address, LogEnd, Position, StoreKey, Timestamp};
+use crate::types::{LogEnd, Position, StoreKey};
+use crate::verify::{Damaged, is_damage};
 
 /// How often the log is looked at until two looks agree that it is damaged.
 const LOOKS_MAX: usize = 10;
@@ -27,7 +26,24 @@ pub(super) struct Seen {
     /// First positions of all segment files.
     pub(super) bases: Vec<Position>,
     pub(super) damage: Option<Error>,
+    /// Where the log is known to have ended, though it may not be readable up to there.
+    pub(super) known_end: LogEnd,
     pub(super) trailing_len: u64,
+    /// Whether the note of a clean close stands, and nothing contradicts it.
+    pub(super) was_closed: bool,
+}
+
+impl Seen {
+    fn of_damaged(
+        directory: &Arc<dyn Directory>,
+        key: StoreKey,
+        bases: Vec<Position>,
+        damage: Error,
+    ) -> Result<Self> {
+        let Damaged { segments, known_end } = Damaged::look(directory, key, bases.clone(), None)?;
+        let damage = Some(damage);
+        Ok(Self { segments, bases, damage, known_end, trailing_len: 0, was_closed: false })
+    }
 }
 
 /// Looks at the log in `directory`. Damage is believed once two looks in a row, `pause` apart,
@@ -60,32 +76,28 @@ fn is_same(a: &Seen, b: &Seen) -> bool {
 fn look_once(directory: &Arc<dyn Directory>, key: StoreKey) -> Result<Seen> {
     match UnrecoveredLog::scan(Arc::clone(directory), key) {
         Ok(log) => {
+            let mut was_closed = log.was_closed();
             let (segments, refused) = log.look();
             let bases = segments.bases();
             // What the log goes on behind is not damaged: it has just been written.
-            if goes_on(&**directory, &segments).unwrap_or(false) {
-                return Ok(Seen { segments, bases, damage: None, trailing_len: 0 });
+            let goes_on = goes_on(&**directory, &segments).unwrap_or(false);
+            if let Some(damage) = refused.filter(|_| !goes_on) {
+                return Seen::of_damaged(directory, key, bases, damage);
             }
-            let end = segments.visible().address;
-            let len = segments.file(end.segment)?.len()?;
-            let trailing_len = len.saturating_sub(end.offset);
-            Ok(Seen { segments, bases, damage: refused, trailing_len })
+            let end = segments.visible();
+            let mut trailing_len = 0;
+            if goes_on {
+                was_closed = false;
+            } else {
+                let len = segments.file(end.address.segment)?.len()?;
+                trailing_len = len.saturating_sub(end.address.offset);
+            }
+            Ok(Seen { segments, bases, damage: None, known_end: end, trailing_len, was_closed })
         }
         Err(error) if is_damage(&error) => {
-            let bases = list_bases(&**directory)?;
-            let segments = before_last(directory, key, &bases);
-            Ok(Seen { segments, bases, damage: Some(error), trailing_len: 0 })
+            Seen::of_damaged(directory, key, list_bases(&**directory)?, error)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// A segment that was listed and is not there was taken back just now, or is missing.
-fn is_damage(error: &Error) -> bool {
-    match error {
-        Error::Corrupt { .. } => true,
-        Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-        _ => false,
     }
 }
 
@@ -107,17 +119,6 @@ fn goes_on(directory: &dyn Directory, segments: &Segments) -> Result<bool> {
     }
     let header = segments.file(end.position)?.header()?;
     Ok(header.chain == end.checksum && header.recorded_before == end.recorded_at)
-}
-
-/// What can be read of a log whose last segments do not hang together: all before the last one,
-/// as far as it is sound.
-fn before_last(directory: &Arc<dyn Directory>, key: StoreKey, bases: &[Position]) -> Segments {
-    let start = Position::START;
-    let begins = bases.first() == Some(&start);
-    let (last, before) = bases.split_last().filter(|_| begins).unwrap_or((&start, &[]));
-    let address = Address { segment: *last, offset: records_start() };
-    let end = LogEnd { position: *last, address, checksum: 0, recorded_at: Timestamp::MIN };
-    Segments::new(Arc::clone(directory), key, before.to_vec(), end)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::types::{Entry, LogEnd, Position};
 
 pub(crate) use meta::{META, read_meta};
-pub(crate) use recover::{UnrecoveredLog, create, refuse_segments};
+pub(crate) use recover::{QUARANTINE, UnrecoveredLog, create, refuse_segments, witnessed_end};
 pub(crate) use segments::{Segments, list_bases};
 
 /// The note that a clean close leaves.
@@ -36,7 +36,7 @@ pub(crate) const CLEAN_NOTE: &str = "clean";
 /// How often a sync is tried that fails because of what others append.
 const SYNC_TRIES: usize = 16;
 /// The folder of the consumers' places.
-const CONSUMERS: &str = "consumers";
+pub(crate) const CONSUMERS: &str = "consumers";
 
 /// Follows the log: is told of events before readers see them.
 pub(crate) trait Follow: Debug + Send + Sync {
@@ -114,6 +114,11 @@ impl Log {
     /// Makes everything before `position`, which must be visible, durable.
     pub(crate) fn sync_to(&self, position: Position) -> Result<()> {
         if self.state.lock().durable >= position { Ok(()) } else { self.sync() }
+    }
+
+    /// Whether the segment that begins at `base` is full and not sealed yet.
+    pub(crate) fn is_unsealed(&self, base: Position) -> bool {
+        self.sealer.holds(base)
     }
 
     /// Ends appending: finishes what is in flight, syncs, seals, and leaves the note of a clean

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::segment::{SegmentFile, seal};
 use crate::sync::{AtomicBool, Mutex, Ordering};
-use crate::types::LogEnd;
+use crate::types::{LogEnd, Position};
 
 /// Segments that are full and durable, and not sealed yet.
 #[derive(Debug, Default)]
@@ -41,6 +41,11 @@ impl Sealer {
     pub(crate) fn finish(&self) {
         let _sealing = self.sealing.lock();
         self.seal_all();
+    }
+
+    /// Whether the segment that begins at `base` waits to be sealed, or is being sealed.
+    pub(crate) fn holds(&self, base: Position) -> bool {
+        self.full.lock().iter().any(|(file, _)| file.base() == base)
     }
 
     fn seal_all(&self) {

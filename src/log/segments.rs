@@ -66,6 +66,10 @@ impl Segments {
         self.key.id
     }
 
+    pub(crate) fn key(&self) -> StoreKey {
+        self.key
+    }
+
     /// The visible end: readers see whole batches before it.
     pub(crate) fn visible(&self) -> LogEnd {
         *self.visible.read()
@@ -91,6 +95,11 @@ impl Segments {
         self.keep_open(file);
     }
 
+    /// The first position of the first segment, which is 0 unless that is missing.
+    fn first(&self) -> Position {
+        self.bases.read().first().copied().unwrap_or_default()
+    }
+
     /// The segment that holds `position`, or would: the last one that begins at it or before.
     pub(crate) fn holding(&self, position: Position) -> Position {
         let bases = self.bases.read();
@@ -114,6 +123,10 @@ impl Segments {
             return Ok(file);
         }
         drop(open);
+        if base < self.first() {
+            let expected = "the first segment";
+            return Err(Error::Corrupt { segment: base, offset: 0, expected });
+        }
         let file = Arc::new(SegmentFile::open_to_read(&*self.directory, self.key, base)?);
         file.header()?;
         self.keep_open(Arc::clone(&file));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::directory::{Directory, RandomFile};
 use crate::error::{Error, Result};
 use crate::format::{FOOTER_LEN, Fault, Footer, SEGMENT_HEADER_LEN, SegmentHeader};
-use crate::segment::FOLDER;
-use crate::types::{Position, StoreKey};
+use crate::segment::{FOLDER, Scanner};
+use crate::types::{Position, StoreId, StoreKey, Timestamp};
 
 const SUFFIX: &str = ".seg";
 /// Digits of the first position in a file name: as many as the largest has.
@@ -71,6 +71,26 @@ impl SegmentFile {
         Ok(Self { key, base: header.base, path, file })
     }
 
+    /// What the first segment says of the store that it belongs to, whichever that is, and when
+    /// its first event was recorded; 1970 if it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if its header is damaged, or its first record is not of that store.
+    pub(crate) fn first_of_any_store(directory: &dyn Directory) -> Result<(StoreKey, Timestamp)> {
+        let unknown = StoreKey { id: StoreId::from_bytes([0; 16]), seed: 0 };
+        let mut file = Self::open_to_read(directory, unknown, Position::START)?;
+        let header = file.any_header()?;
+        file.key = StoreKey { id: header.store, seed: header.chain };
+        file.header()?;
+        let (key, len) = (file.key, file.len()?);
+        if len <= records_start() {
+            return Ok((key, Timestamp::from_nanos(0)));
+        }
+        let (record, _) = Scanner::from_header(Arc::new(file), &header).read(len)?;
+        Ok((key, record.parts.recorded_at))
+    }
+
     /// Bytes in the file of the segment that begins at `base`, whatever is in it.
     pub(crate) fn len_of(directory: &dyn Directory, base: Position) -> Result<u64> {
         let name = name_of(base);
@@ -115,11 +135,15 @@ impl SegmentFile {
         self.file.set_len(len).map_err(Error::io("cut", &self.path))
     }
 
-    /// Reads the header, and checks that it is that of this segment of this store.
-    pub(crate) fn header(&self) -> Result<SegmentHeader> {
+    fn any_header(&self) -> Result<SegmentHeader> {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         self.read_at(&mut bytes, 0)?;
-        let header = SegmentHeader::decode(&bytes).map_err(|fault| self.corrupt(0, fault))?;
+        SegmentHeader::decode(&bytes).map_err(|fault| self.corrupt(0, fault))
+    }
+
+    /// Reads the header, and checks that it is that of this segment of this store.
+    pub(crate) fn header(&self) -> Result<SegmentHeader> {
+        let header = self.any_header()?;
         if header.store != self.key.id {
             return Err(self.corrupt(0, Fault("a segment of this store")));
         }

@@ -14,7 +14,7 @@ use crate::types::LogEnd;
 const BLOCK_LEN: usize = 256 << 10;
 
 /// The digest of the first `len` bytes of a segment.
-fn digest_of(file: &SegmentFile, len: u64) -> Result<u128> {
+pub(crate) fn digest_of(file: &SegmentFile, len: u64) -> Result<u128> {
     let mut digest = Xxh3::new();
     let mut block = vec![0; BLOCK_LEN];
     let mut offset = 0;

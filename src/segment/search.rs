@@ -1,9 +1,10 @@
 //! Looking for records behind bytes that are none.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{Claim, Fault, RECORD_LEN_MIN};
+use crate::format::{Claim, Fault, RECORD_LEN_MIN, Record};
 use crate::segment::{SegmentFile, Window, wide};
 use crate::types::Position;
 
@@ -21,38 +22,89 @@ const EFFORT_MIN: u64 = 1 << 30;
 ///
 /// # Errors
 ///
-/// [`Error::Corrupt`](crate::Error::Corrupt) if the bytes are made so that this cannot be told
-/// with an effort in proportion to their number.
+/// [`Error::Corrupt`] if the bytes are made so that this cannot be told with an effort in
+/// proportion to their number.
 pub(crate) fn find_witness(
     file: &Arc<SegmentFile>,
     start: u64,
     floor: Position,
 ) -> Result<Option<Position>> {
-    let end = file.len()?;
-    let len = end.saturating_sub(start);
+    let mut search = Search::new(file, start, file.len()?);
     // No more records than this could have stood here, so no position is further away.
-    let ceiling = floor.plus(len / wide(RECORD_LEN_MIN));
-    let mut effort = len.saturating_mul(EFFORT_PER_BYTE_MAX).max(EFFORT_MIN);
-    let mut window = Window::new(Arc::clone(file), BLOCK_LEN);
+    let ceiling = floor.plus(search.len() / wide(RECORD_LEN_MIN));
     let mut highest = None;
-    let mut offset = start;
-    while offset < end {
+    loop {
         // Only a record that would raise the witness is worth its checksum.
         let above = highest.unwrap_or(floor);
-        let telling =
-            |claim: &Claim| (floor..=ceiling).contains(&claim.position) && claim.witness > above;
-        if let Some(claim) = window.claim_at(offset, end)?.filter(telling) {
-            effort = effort.checked_sub(claim.len).ok_or_else(|| {
-                file.corrupt(start, Fault("bytes that can be told to be a torn tail or damage"))
+        let telling = |claim: &Claim| {
+            (floor..=ceiling).contains(&claim.position) && claim.witness > Some(above)
+        };
+        match search.next(telling)? {
+            Some((_, record)) => highest = highest.max(record.witness),
+            None => return Ok(highest),
+        }
+    }
+}
+
+/// The first record at one of `positions` in `file`, from `start` on and before `limit`: its
+/// offset and its position. It need not follow from anything.
+///
+/// # Errors
+///
+/// As those of [`find_witness`].
+pub(crate) fn find_record(
+    file: &Arc<SegmentFile>,
+    start: u64,
+    limit: u64,
+    positions: &Range<Position>,
+) -> Result<Option<(u64, Position)>> {
+    let found =
+        Search::new(file, start, limit).next(|claim| positions.contains(&claim.position))?;
+    Ok(found.map(|(offset, record)| (offset, record.parts.position)))
+}
+
+/// Goes through what may be records, wherever one could begin.
+struct Search<'a> {
+    file: &'a Arc<SegmentFile>,
+    window: Window,
+    start: u64,
+    offset: u64,
+    end: u64,
+    /// How many bytes may still be checksummed.
+    effort: u64,
+}
+
+impl<'a> Search<'a> {
+    fn new(file: &'a Arc<SegmentFile>, start: u64, end: u64) -> Self {
+        let window = Window::new(Arc::clone(file), BLOCK_LEN);
+        let start = start.checked_next_multiple_of(STEP).unwrap_or(end);
+        let effort = end.saturating_sub(start).saturating_mul(EFFORT_PER_BYTE_MAX);
+        Self { file, window, start, offset: start, end, effort: effort.max(EFFORT_MIN) }
+    }
+
+    fn len(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// The next record whose header alone is `telling`, and its offset.
+    fn next(&mut self, telling: impl Fn(&Claim) -> bool) -> Result<Option<(u64, Record)>> {
+        while self.offset < self.end {
+            let offset = self.offset;
+            self.offset += STEP;
+            let Some(claim) = self.window.claim_at(offset, self.end)?.filter(&telling) else {
+                continue;
+            };
+            self.effort = self.effort.checked_sub(claim.len).ok_or_else(|| {
+                let fault = Fault("bytes that can be told to be a torn tail or damage");
+                self.file.corrupt(self.start, fault)
             })?;
-            match window.record_at(offset, end) {
-                Ok(record) => highest = highest.max(record.witness),
+            match self.window.record_at(offset, self.end) {
+                Ok(record) => return Ok(Some((offset, record))),
                 Err(Error::Corrupt { .. }) => {}
-                // What could not be read may have been a witness.
+                // What could not be read may have been one.
                 Err(error) => return Err(error),
             }
         }
-        offset += STEP;
+        Ok(None)
     }
-    Ok(highest)
 }

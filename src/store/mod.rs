@@ -6,11 +6,13 @@ mod append;
 mod catch_up;
 mod open;
 mod open_index;
-#[cfg(feature = "simulation")]
+mod repair;
 pub(crate) use open_index::IndexPlace;
+pub use repair::{RepairPlan, RepairReport};
 
 use std::borrow::Borrow;
 use std::fmt::{self, Debug};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,9 +23,10 @@ use crate::event::{Batch, Expected, NewEvent, Receipt};
 use crate::index::Index;
 use crate::log::{Follow, Log};
 use crate::options::Options;
-use crate::report::RecoveryReport;
+use crate::report::{IndexRecovery, RecoveryReport};
 use crate::sync::Mutex;
 use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
+use crate::verify::{Progress, Report, verify};
 
 /// An open event store.
 ///
@@ -75,6 +78,8 @@ struct Inner {
     source: Arc<Source>,
     recovery: RecoveryReport,
     random: Mutex<fastrand::Rng>,
+    /// Where the index is.
+    place: IndexPlace,
     /// Held by the thread that writes a checkpoint of the index.
     checkpoint: Mutex<()>,
     /// Held as long as the store is open.
@@ -198,6 +203,38 @@ impl Store {
         self.inner.source.stream_end(stream)
     }
 
+    /// Reads every byte of every segment, and says what is not as it was written: records, how
+    /// they follow from each other, footers, digests, `store.meta`, the places of consumers, and
+    /// whether the index agrees with the log.
+    ///
+    /// Changes nothing, and disturbs neither appends nor reads but by the time it takes. What is
+    /// appended meanwhile is not checked. Takes a few megabytes of memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`](crate::Error::Closed). Damage is no error here: the [report](Report)
+    /// tells of it.
+    pub fn verify(&self) -> Result<Report> {
+        self.verify_watched(|_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Store::verify`], and calls `watch` now and then, which may end it by returning
+    /// [`ControlFlow::Break`]: then the report tells what was found so far, and that it is not
+    /// complete.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::verify`].
+    pub fn verify_watched(
+        &self,
+        mut watch: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Report> {
+        let source = &self.inner.source;
+        let end = source.visible()?;
+        let may_be_unsealed = |base| self.inner.log.is_unsealed(base);
+        Ok(verify(source.segments(), &end, &may_be_unsealed, Some(source.index()), &mut watch))
+    }
+
     /// What opening the store has found and done.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
@@ -272,6 +309,18 @@ impl Inner {
         Ok(())
     }
 
+    /// Lets go of the index, and moves one aside that has failed or was caught in a wrong
+    /// answer: it would be again.
+    fn close_index(&self) {
+        let was_there = !matches!(self.recovery.index, IndexRecovery::Unavailable { .. });
+        let has_failed = was_there && self.source.index().fault().is_some();
+        self.source.index().close();
+        if has_failed {
+            // What stays is caught again.
+            let _ = self.place.move_aside(&*self.directory);
+        }
+    }
+
     fn close(&self) -> Result<()> {
         // Held to the end, so that a second caller returns when the store is closed.
         let mut held = self.lock.lock();
@@ -284,7 +333,7 @@ impl Inner {
         // What is not written here is indexed again when the store is next opened.
         let _ = self.checkpoint();
         drop(writing);
-        self.source.index().close();
+        self.close_index();
         *held = None;
         closed
     }
@@ -294,7 +343,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Unwinding is no clean close: whatever broke may have broken the log as well.
         if std::thread::panicking() {
-            self.source.index().close();
+            self.close_index();
         } else {
             let _ = self.close();
         }

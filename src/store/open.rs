@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::cursor::Source;
-use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence};
+use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence, read_small};
 use crate::error::{Error, Result};
 use crate::format::StoreMeta;
 use crate::log::{META, UnrecoveredLog, read_meta};
 use crate::options::Options;
 use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
 use crate::store::open_index::{IndexPlace, random_from_system};
+use crate::store::repair::REPAIRING;
 use crate::store::{Indexer, Inner, Store};
 use crate::sync::Mutex;
 use crate::types::{StoreId, StoreKey};
@@ -28,7 +29,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] if it is open already, [`Error::NotAStore`] if something else is at
+    /// [`Error::Locked`] if it is open already, [`Error::RepairUnfinished`], [`Error::NotAStore`] if something else is at
     /// `path`, [`Error::NewerFormat`], [`Error::InvalidOption`], and [`Error::Corrupt`] or
     /// [`Error::CorruptFile`] if something is damaged or missing that was durable; then no file
     /// has been changed.
@@ -57,6 +58,7 @@ impl Options {
             return Err(Error::NotAStore { path: directory.path().to_owned() });
         }
         let lock = take_lock(&*directory)?;
+        refuse_unfinished_repair(&*directory)?;
         let (meta, created) = match read_meta(&*directory)? {
             Some(meta) => (meta, false),
             None => (self.create_in(&*directory)?, true),
@@ -97,6 +99,7 @@ impl Options {
             source: Arc::new(Source::new(segments, index)),
             recovery,
             random: Mutex::new(place.random()),
+            place: place.clone(),
             checkpoint: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         };
@@ -157,8 +160,17 @@ fn remove_leftovers(directory: &dyn Directory) {
     }
 }
 
-fn take_lock(directory: &dyn Directory) -> Result<Box<dyn Lock>> {
+pub(super) fn take_lock(directory: &dyn Directory) -> Result<Box<dyn Lock>> {
     let path = directory.path();
     let lock = directory.lock(LOCK).map_err(Error::io("lock", &directory.path_of(LOCK)))?;
     lock.ok_or_else(|| Error::Locked { path: path.to_owned() })
+}
+
+/// What a repair has not finished may lack what bears witness to what it has lost.
+fn refuse_unfinished_repair(directory: &dyn Directory) -> Result<()> {
+    let path = directory.path_of(REPAIRING);
+    match read_small(directory, REPAIRING, 0).map_err(Error::io("read", &path))? {
+        Some(_) => Err(Error::RepairUnfinished { path: directory.path().to_owned() }),
+        None => Ok(()),
+    }
 }

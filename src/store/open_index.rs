@@ -85,7 +85,7 @@ impl IndexPlace {
     }
 
     /// Makes room for another index, and leaves the old one where someone may look into it.
-    fn move_aside(&self, directory: &dyn Directory) -> Result<(), IndexTrouble> {
+    pub(super) fn move_aside(&self, directory: &dyn Directory) -> Result<(), IndexTrouble> {
         if self.is_empty(directory) {
             return Ok(());
         }
@@ -149,6 +149,10 @@ impl Options {
     ) -> Result<Box<dyn Trees>, IndexFault> {
         match place {
             IndexPlace::Sled => {
+                if place.is_empty(directory) {
+                    // sled would create it for everyone to read. If this fails, sled will say.
+                    let _ = directory.create_folder(INDEX);
+                }
                 // Without the mark a crash while opening is not noticed, and that is all.
                 let _ = directory.replace(OPENING, b"");
                 let trees = open_sled(&directory.path_of(INDEX), self.index_cache_len);

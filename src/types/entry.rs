@@ -27,3 +27,13 @@ pub(crate) struct LogEnd {
     /// there is none.
     pub(crate) recorded_at: Timestamp,
 }
+
+impl LogEnd {
+    /// The end of a log without events: its first record goes to `offset` in the first segment,
+    /// and carries `checksum`.
+    pub(crate) fn start(checksum: u32, offset: u64) -> Self {
+        let address = Address { segment: Position::START, offset };
+        let recorded_at = Timestamp::MIN;
+        Self { position: Position::START, address, checksum, recorded_at }
+    }
+}

@@ -267,6 +267,16 @@ impl Directory for SimulatedDirectory {
         self.sync_folder_of(name)
     }
 
+    fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change(Call::Rename, |world| {
+            world.find(from)?;
+            world.rename(from, to);
+            Ok(())
+        })?;
+        self.sync_folder_of(to)?;
+        self.sync_folder_of(from)
+    }
+
     fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
         self.change(Call::Rename, |world| world.rename_folder(from, to))?;
         self.sync_folder_of(to)

@@ -317,6 +317,7 @@ impl World {
     pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) {
         let id = FileId(self.files.len());
         self.files.push(File { seen: bytes.clone(), medium: bytes, unsynced: Vec::new() });
+        self.create_folder(super::folder_of(name));
         self.entries.insert(name.to_owned(), id);
         self.durable_entries.insert(name.to_owned(), id);
         let folder = super::folder_of(name);

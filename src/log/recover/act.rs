@@ -14,7 +14,9 @@ use crate::report::{RecoveryReport, TornTail};
 use crate::segment::{FOLDER, SegmentFile, seal, wide};
 
 /// The folder of bytes that were cut.
-const QUARANTINE: &str = "quarantine";
+pub(crate) const QUARANTINE: &str = "quarantine";
+/// How the names of files end that hold a torn tail.
+const SUFFIX: &str = ".tail";
 /// The most bytes that are kept of one torn tail.
 const KEPT_LEN_MAX: u64 = 16 << 20;
 /// How many torn tails are kept; older ones make room.
@@ -110,7 +112,7 @@ impl UnrecoveredLog {
         bytes.truncate(used);
         if !bytes.is_empty() {
             // Not being able to keep it, on a full disk for instance, must not stop recovery.
-            let name = format!("{QUARANTINE}/{:020}-{offset:020}.tail", segment.get());
+            let name = format!("{QUARANTINE}/{:020}-{offset:020}{SUFFIX}", segment.get());
             tail.kept_in = keep(&*self.directory, &name, &bytes).ok();
         }
         Ok(tail)
@@ -124,7 +126,9 @@ fn copy_range(
     end: u64,
     mut each: impl FnMut(&[u8], u64) -> Result<()>,
 ) -> Result<()> {
-    let mut block = vec![0; REWRITE_LEN];
+    let len =
+        usize::try_from(end.saturating_sub(start)).map_or(REWRITE_LEN, |len| len.min(REWRITE_LEN));
+    let mut block = vec![0; len];
     let mut offset = start;
     while offset < end {
         let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
@@ -139,6 +143,8 @@ fn copy_range(
 fn keep(directory: &dyn Directory, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
     directory.create_folder(QUARANTINE)?;
     let mut kept = directory.list(QUARANTINE)?;
+    // What a repair has kept is not ours to remove.
+    kept.retain(|name| name.ends_with(SUFFIX));
     kept.sort_unstable();
     let too_many = (kept.len() + 1).saturating_sub(KEPT_FILES_MAX);
     for old in kept.iter().take(too_many) {

@@ -6,6 +6,9 @@
 mod act;
 mod scan;
 
+pub(crate) use act::QUARANTINE;
+pub(crate) use scan::witnessed_end;
+
 use std::sync::Arc;
 
 use crate::directory::Directory;
@@ -68,12 +71,12 @@ impl UnrecoveredLog {
     ///
     /// [`Error::Corrupt`], having changed nothing, if something durable is damaged or missing.
     pub(crate) fn recover(self) -> Result<(Begin, RecoveryReport)> {
-        let Self { tail, witnesses, .. } = self;
+        let witnesses = self.witnesses;
         let decision = decide(&self.evidence());
         if decision == Decision::Refuse {
             return Err(self.refusal());
         }
-        let was_closed = tail == Tail::Nothing && self.is_noted();
+        let was_closed = self.was_closed();
         let mut report = RecoveryReport {
             created: false,
             was_closed,
@@ -96,6 +99,16 @@ impl UnrecoveredLog {
         let Self { directory, key, bases, valid_end, .. } = &self;
         let segments = Segments::new(Arc::clone(directory), *key, bases.clone(), *valid_end);
         (segments, refused.then(|| self.refusal()))
+    }
+
+    /// How far the log is known to have been durable.
+    pub(crate) fn witness(&self) -> Option<Position> {
+        self.witnesses.highest().map(|(position, _)| position)
+    }
+
+    /// Whether the store was closed, and nothing was written since.
+    pub(crate) fn was_closed(&self) -> bool {
+        self.tail == Tail::Nothing && self.is_noted()
     }
 
     /// Whether the note of a clean close names this end.

@@ -213,6 +213,15 @@ fn tail_of(active: &SegmentFile, scanned: &Scanned) -> Result<Tail> {
     Ok(if footer.is_some_and(ends_here) { Tail::Footer } else { Tail::Bytes })
 }
 
+/// How far the log was durable, as the note of a clean close and the consumers know it.
+pub(crate) fn witnessed_end(directory: &dyn Directory, store: StoreId) -> Result<Option<Position>> {
+    let noted = match read_note(directory, store)? {
+        Note::Valid(note) => Some(note.end),
+        Note::Absent | Note::Useless => None,
+    };
+    Ok(noted.max(consumers(directory, store)?))
+}
+
 /// The highest committed position of a consumer of this store.
 fn consumers(directory: &dyn Directory, store: StoreId) -> Result<Option<Position>> {
     let names = match directory.list(CONSUMERS) {

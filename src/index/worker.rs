@@ -1,0 +1,76 @@
+//! Calls that may never return, made on a thread that can be left behind.
+//!
+//! Knows nothing of what is called.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A thread that makes one call after the other for those who can wait only so long.
+///
+/// It ends when the worker is dropped and its last call has returned, if that returns.
+#[derive(Debug)]
+pub(super) struct Worker {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Worker {
+    pub(super) fn start(name: &str) -> io::Result<Self> {
+        let (jobs, taken) = mpsc::channel::<Job>();
+        let work = move || taken.into_iter().for_each(|job| job());
+        thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        Ok(Self { jobs })
+    }
+
+    /// What `call` returns, or `None` if it has not returned after `wait_max`, or has panicked.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        wait_max: Duration,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = mpsc::channel();
+        let job = Box::new(move || {
+            // Whoever asked may have gone.
+            let _ = reply.send(call());
+        });
+        self.jobs.send(job).ok()?;
+        answer.recv_timeout(wait_max).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_call_that_returns_is_answered() {
+        let worker = Worker::start("test").unwrap();
+        for n in 0..100 {
+            assert_eq!(worker.run(LONG, move || n + 1), Some(n + 1));
+        }
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_is_left_behind() {
+        let worker = Worker::start("test").unwrap();
+        let (release, held) = mpsc::channel::<()>();
+        assert_eq!(worker.run(SHORT, move || held.recv().is_ok()), None);
+        // Those behind it are not answered either, until it returns.
+        assert_eq!(worker.run(SHORT, || 1), None);
+        release.send(()).unwrap();
+        assert_eq!(worker.run(LONG, || 2), Some(2));
+    }
+
+    #[test]
+    fn a_call_that_panics_is_no_answer() {
+        let worker = Worker::start("test").unwrap();
+        assert_eq!(worker.run(LONG, || -> u8 { panic!("as sled does") }), None);
+        assert_eq!(worker.run(LONG, || 1), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! Checking without an index that the revisions of each stream count from 0 and skip none.
+//!
+//! Owns how that is done in bounded memory, whatever the number of streams: by the hashes of
+//! their names, part by part, and the log is read once for each part.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::error::Error;
+use crate::format::Record;
+use crate::log::Segments;
+use crate::types::{Address, LogEnd, Position};
+use crate::verify::walk::walk;
+use crate::verify::{Damage, Step, Teller, Watch};
+
+/// How many streams are looked at in one part. They take some 40 MB.
+const STREAMS_MAX: usize = 1 << 20;
+
+/// What the next revisions must be, of the streams in one part.
+#[derive(Debug)]
+pub(super) struct Revisions {
+    next: HashMap<u128, u64>,
+    /// The first hash of the part.
+    from: u128,
+    /// The last hash of the part.
+    to: u128,
+    streams_max: usize,
+    /// Where the first revision stands that is not the next one.
+    fault: Option<(Address, Position)>,
+}
+
+impl Revisions {
+    pub(super) fn new() -> Self {
+        Self::part(0, STREAMS_MAX)
+    }
+
+    fn part(from: u128, streams_max: usize) -> Self {
+        Self { next: HashMap::new(), from, to: u128::MAX, streams_max, fault: None }
+    }
+
+    pub(super) fn check(&mut self, stream: &str, record: &Record, address: Address) {
+        if !self.is_next(xxh3_128(stream.as_bytes()), record.parts.revision.get()) {
+            self.fault.get_or_insert((address, record.parts.position));
+        }
+    }
+
+    fn is_next(&mut self, hash: u128, revision: u64) -> bool {
+        if !(self.from..=self.to).contains(&hash) {
+            return true;
+        }
+        let next = self.next.entry(hash).or_default();
+        let is_next = *next == revision;
+        *next = revision.saturating_add(1);
+        if self.next.len() > self.streams_max {
+            self.shrink();
+        }
+        is_next
+    }
+
+    /// Leaves the upper half of the part to a later one.
+    fn shrink(&mut self) {
+        let to = self.from.midpoint(self.to);
+        self.to = to;
+        self.next.retain(|hash, _| *hash <= to);
+    }
+
+    /// The part after this one.
+    fn following(&self) -> Option<Self> {
+        Some(Self::part(self.to.checked_add(1)?, self.streams_max))
+    }
+}
+
+/// Finishes the check that `revisions` has begun on a log without damage, and returns what is
+/// wrong, if anything is.
+pub(super) fn check_all(
+    mut revisions: Revisions,
+    segments: &Segments,
+    end: &LogEnd,
+    watch: &mut Watch<'_>,
+) -> ControlFlow<(), Option<Damage>> {
+    loop {
+        if let Some((address, position)) = revisions.fault {
+            let expected = "the next revision of its stream";
+            let Address { segment, offset } = address;
+            let error = Error::Corrupt { segment, offset, expected };
+            return ControlFlow::Continue(Some(Damage { error, positions: position..position }));
+        }
+        let Some(next) = revisions.following() else { return ControlFlow::Continue(None) };
+        revisions = next;
+        let mut teller = Teller::new(watch, Step::Revisions, end.position);
+        let mut visit = |record: &Record, stream: &str, address| {
+            revisions.check(stream, record, address);
+            teller.count()
+        };
+        if !walk(segments, end, &|_| true, &mut visit).is_complete {
+            return ControlFlow::Break(());
+        }
+        teller.finish()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks these revisions of streams, three streams at a time, and returns in how many parts
+    /// that was done if all were in order.
+    fn parts_for(revisions: &[(&str, u64)]) -> Option<u32> {
+        let mut part = Revisions::part(0, 3);
+        for count in 1.. {
+            for (stream, revision) in revisions {
+                if !part.is_next(xxh3_128(stream.as_bytes()), *revision) {
+                    return None;
+                }
+            }
+            let Some(next) = part.following() else { return Some(count) };
+            part = next;
+        }
+        None
+    }
+
+    #[test]
+    fn revisions_in_order_are_so_in_one_part_or_many() {
+        assert_eq!(parts_for(&[("a", 0), ("b", 0), ("a", 1), ("a", 2), ("b", 1)]), Some(1));
+        let names: Vec<_> = (0..40).map(|n| n.to_string()).collect();
+        let twice: Vec<_> =
+            [0, 1].iter().flat_map(|r| names.iter().map(|name| (name.as_str(), *r))).collect();
+        let parts = parts_for(&twice).unwrap();
+        assert!(parts >= 14, "{parts} parts of at most three streams");
+    }
+
+    #[test]
+    fn a_revision_that_is_not_the_next_one_is_found_in_whatever_part() {
+        let names: Vec<_> = (0..40).map(|n| n.to_string()).collect();
+        for wrong in &names {
+            let revisions: Vec<_> = names
+                .iter()
+                .flat_map(|name| {
+                    [(name.as_str(), 0), (name.as_str(), 1 + u64::from(name == wrong))]
+                })
+                .collect();
+            assert_eq!(parts_for(&revisions), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! Whether the tests have teeth: lines that keep the promises are removed one at a time, each in a
+//! copy of this crate, and the tests that are named beside it must fail then.
+//!
+//! `ANNALS_TEETH=all cargo test --test teeth -- --nocapture` does that for all of them, which takes
+//! a quarter of an hour; the name of one does it for that one. Without it, only that every line is
+//! still there is checked.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "what was removed, and what noticed, is worth telling")]
+
+use std::env;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A line that keeps a promise.
+struct Tooth {
+    name: &'static str,
+    file: &'static str,
+    /// What stands there, once.
+    line: &'static str,
+    /// What is put in its place: code that compiles, and does not do it.
+    instead: &'static str,
+    /// The tests that must fail: `lib`, or a file of `tests`.
+    noticed_by: &'static [&'static str],
+}
+
+const fn tooth(
+    name: &'static str,
+    file: &'static str,
+    line: &'static str,
+    instead: &'static str,
+    noticed_by: &'static [&'static str],
+) -> Tooth {
+    Tooth { name, file, line, instead, noticed_by }
+}
+
+/// A test that runs longer than this hangs, which is noticed too.
+const RUN_TIME_MAX: Duration = Duration::from_secs(300);
+
+const TEETH: &[Tooth] = &[
+    // Acknowledged is durable.
+    tooth(
+        "the sync of a group",
+        "src/log/writer.rs",
+        "self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;\n        }\n        Ok(())",
+        "}\n        Ok(())",
+        &["crash"],
+    ),
+    tooth(
+        "the sync before a new segment bears witness",
+        "src/log/writer.rs",
+        "if unsynced {\n            self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;\n        }",
+        "let _ = unsynced;",
+        &["crash"],
+    ),
+    tooth(
+        "the sync before the index bears witness",
+        "src/store/mod.rs",
+        "self.log.sync_to(end.position)?;",
+        "let _ = end;",
+        &["crash", "model"],
+    ),
+    tooth(
+        "the sync before a note bears witness",
+        "src/log/mod.rs",
+        "state.forming.syncs = true;\n                let outcome = Arc::clone(&state.forming.outcome);\n                self.wait(&mut state, &outcome)",
+        "Ok(())",
+        &["crash"],
+    ),
+    tooth(
+        "what is durable only once it is synced",
+        "src/log/commit.rs",
+        "if group.syncs {\n                    self.durable = group.end.position;\n                } else if group.rolls {\n                    self.durable = group.start.position;\n                }",
+        "self.durable = group.end.position;",
+        &["crash"],
+    ),
+    // A failed write, a failed sync.
+    tooth(
+        "the cut of what a failed write has left",
+        "src/log/writer.rs",
+        "self.active.set_len(end.address.offset).and_then(|()| self.active.sync())",
+        "self.active.sync()",
+        &["faults"],
+    ),
+    tooth(
+        "the sync of that cut",
+        "src/log/writer.rs",
+        "self.active.set_len(end.address.offset).and_then(|()| self.active.sync())",
+        "self.active.set_len(end.address.offset)",
+        &["faults"],
+    ),
+    tooth(
+        "the removal of a segment that could not be created",
+        "src/log/writer.rs",
+        "match SegmentFile::remove(&*self.directory, end.position) {",
+        "match Ok::<(), std::io::Error>(()) {",
+        &["faults"],
+    ),
+    tooth(
+        "the poison",
+        "src/log/commit.rs",
+        "self.status = Status::Poisoned;\n        group",
+        "group",
+        &["faults"],
+    ),
+    tooth(
+        "no note of a clean close once poisoned",
+        "src/log/mod.rs",
+        "if was == Status::Poisoned || closed.is_err() {\n            return closed;\n        }",
+        "let _ = (was, &closed);",
+        &["faults", "recovery"],
+    ),
+    tooth(
+        "the answer to those who wait for a group that failed",
+        "src/log/commit.rs",
+        "failed.outcome.set(Err(failure));",
+        "let _ = (failed, failure);",
+        &["faults"],
+    ),
+    tooth(
+        "the answer to those who wait for a leader that panics",
+        "src/log/commit.rs",
+        "state.poison(&group, Failure::Panicked);",
+        "",
+        &["lib"],
+    ),
+    tooth(
+        "the note is gone before the first write",
+        "src/log/writer.rs",
+        "self.remove_note().map_err(undone)?;",
+        "",
+        &["crash"],
+    ),
+    // Recovery.
+    tooth(
+        "writing again what may be in memory only",
+        "src/log/recover/act.rs",
+        "copy_range(&self.active, start, end, |bytes, offset| active.write_all_at(bytes, offset))?;",
+        "",
+        &["crash", "faults"],
+    ),
+    tooth(
+        "the sync of what recovery keeps",
+        "src/log/recover/act.rs",
+        "active.set_len(self.valid_end.address.offset)?;\n            active.sync()?;",
+        "active.set_len(self.valid_end.address.offset)?;",
+        &["crash"],
+    ),
+    tooth(
+        "the cut of a torn tail",
+        "src/log/recover/act.rs",
+        "active.set_len(self.valid_end.address.offset)?;\n            active.sync()?;",
+        "active.sync()?;",
+        &["recovery", "crash"],
+    ),
+    tooth(
+        "making durable which segments there are",
+        "src/log/recover/act.rs",
+        "self.sync_entries()?;",
+        "",
+        &["crash"],
+    ),
+    tooth(
+        "every witness",
+        "src/log/decide.rs",
+        "if is_above || evidence.contradicted {",
+        "if evidence.contradicted && is_above {",
+        &["lib"],
+    ),
+    tooth(
+        "the witness of later records",
+        "src/log/recover/scan.rs",
+        "witnesses.record = witnesses.record.max(later);",
+        "let _ = later;",
+        &["recovery"],
+    ),
+    tooth(
+        "the witness of a clean close",
+        "src/log/recover/scan.rs",
+        "witnesses.clean_close = Some(note.end);",
+        "let _ = note;",
+        &["recovery"],
+    ),
+    tooth(
+        "the witness of a consumer",
+        "src/log/recover/scan.rs",
+        "consumer: consumers(&*directory, key.id)?,",
+        "consumer: None,",
+        &["recovery"],
+    ),
+    tooth(
+        "the witness of the index",
+        "src/log/recover/mod.rs",
+        "self.witnesses.index_checkpoint = Some(position);",
+        "let _ = position;",
+        &["recovery"],
+    ),
+    tooth(
+        "a lost store.meta costs no events",
+        "src/store/open.rs",
+        "crate::log::refuse_segments(directory)?;",
+        "",
+        &["recovery"],
+    ),
+    // Nothing bent.
+    tooth(
+        "the checksum of a record",
+        "src/format/record.rs",
+        "if checksum_from(seed, covered) != header.checksum {",
+        "if checksum_from(seed, covered) == 0 && header.checksum == 1 {",
+        &["recovery"],
+    ),
+    tooth(
+        "the seed in the checksum",
+        "src/format/record.rs",
+        "Hasher::new_with_initial(seed)",
+        "Hasher::new_with_initial(seed & 0)",
+        &["recovery", "golden"],
+    ),
+    tooth(
+        "the chain",
+        "src/segment/scan.rs",
+        "if self.chain.is_some_and(|chain| chain != record.previous) {",
+        "if self.chain.is_none() && record.previous == 1 {",
+        &["recovery"],
+    ),
+    tooth(
+        "the position of the next record",
+        "src/segment/scan.rs",
+        "if parts.position != self.position {",
+        "if parts.position < self.position {",
+        &["recovery", "lib"],
+    ),
+    tooth(
+        "only whole batches count",
+        "src/segment/scan.rs",
+        "(begins_batch == Some(true)).then_some(end)",
+        "Some(end)",
+        &["recovery", "crash"],
+    ),
+    tooth(
+        "a segment is of this store",
+        "src/segment/file.rs",
+        "if header.store != self.key.id {",
+        "if header.store != self.key.id && header.base != self.base {",
+        &["recovery"],
+    ),
+    tooth(
+        "a segment follows from the one before",
+        "src/log/segments.rs",
+        "end.checksum == begin.checksum && end.recorded_at == begin.recorded_at",
+        "end.position == begin.position",
+        &["recovery"],
+    ),
+    tooth(
+        "the length of a record is within its file",
+        "src/segment/window.rs",
+        "if wide(needed) > left {\n            return Err(self.file.corrupt(offset, Fault(\"a whole record\")));\n        }",
+        "",
+        &["recovery", "lib"],
+    ),
+    tooth(
+        "readers see only what is visible",
+        "src/log/segments.rs",
+        "return Ok(visible.address.offset);",
+        "let _ = visible.address.offset;",
+        &["recovery", "model", "crash"],
+    ),
+    // The index decides nothing.
+    tooth(
+        "both trees must agree where a stream ends",
+        "src/index/stored.rs",
+        "if end == self.end_in_postings(stream)? { Ok(end) } else { Err(DISAGREEMENT) }",
+        "Ok(end)",
+        &["lib"],
+    ),
+    tooth(
+        "an address holds the event that the index says",
+        "src/cursor/source.rs",
+        "Ok(event.filter(|event| event.stream() == stream && event.revision() == revision))",
+        "let _ = revision;\n        Ok(event)",
+        &["recovery"],
+    ),
+    tooth(
+        "the checkpoint names its store and record",
+        "src/store/catch_up.rs",
+        "checkpoint.position == end.position && checkpoint.checksum == end.checksum",
+        "checkpoint.position == end.position",
+        &["recovery"],
+    ),
+    // One writer, one owner.
+    tooth(
+        "the lock",
+        "src/directory/disk.rs",
+        "Err(TryLockError::WouldBlock) => Ok(None),",
+        "Err(TryLockError::WouldBlock) => Ok(Some(Box::new(FileLock(file)))),",
+        &["bad_input"],
+    ),
+    tooth(
+        "files are for their owner alone",
+        "src/directory/disk.rs",
+        "const FOLDER_MODE: u32 = 0o700;",
+        "const FOLDER_MODE: u32 = 0o755;",
+        &["lib"],
+    ),
+    // Verify and repair.
+    tooth(
+        "the digest of a sealed segment",
+        "src/verify/walk.rs",
+        "Ok(digest) if digest == footer.digest => self.found.sealed_count += 1,",
+        "Ok(_) if true => self.found.sealed_count += 1,",
+        &["verify"],
+    ),
+    tooth(
+        "the index is compared with the log",
+        "src/verify/index.rs",
+        "if indexed == *logged { Ok(()) }",
+        "if indexed == *logged || true { Ok(()) }",
+        &["verify"],
+    ),
+    tooth(
+        "a repair is marked while it is under way",
+        "src/store/repair/act.rs",
+        "self.replace(REPAIRING, b\"\")?;",
+        "",
+        &["repair"],
+    ),
+    tooth(
+        "a repair keeps what it cuts",
+        "src/store/repair/act.rs",
+        "self.copy(&name_of(first), &format!(\"{kept}/{}\", name_of(first)))?;",
+        "",
+        &["repair"],
+    ),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_line_that_keeps_a_promise_is_there_once() {
+    let page = fs::read_to_string(root().join("docs/durability.md")).unwrap();
+    for tooth in TEETH {
+        let text = fs::read_to_string(root().join(tooth.file)).unwrap();
+        let count = text.matches(tooth.line).count();
+        assert_eq!(count, 1, "{}: {:?} is {count} times in {}", tooth.name, tooth.line, tooth.file);
+        assert!(page.contains(tooth.name), "docs/durability.md does not list {:?}", tooth.name);
+    }
+    assert!(TEETH.len() >= 40);
+}
+
+#[test]
+fn the_tests_notice_when_a_line_that_keeps_a_promise_is_gone() {
+    let Ok(wanted) = env::var("ANNALS_TEETH") else { return };
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("teeth");
+    let tree = scratch.join("tree");
+    let _ = fs::remove_dir_all(&tree);
+    copy(root(), &tree);
+    let mut toothless = Vec::new();
+    for tooth in TEETH.iter().filter(|tooth| wanted == "all" || wanted == tooth.name) {
+        let path = tree.join(tooth.file);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace(tooth.line, tooth.instead)).unwrap();
+        let noticed = tooth.noticed_by.iter().find(|test| is_red(&scratch, test));
+        fs::write(&path, text).unwrap();
+        println!("{}: {}", tooth.name, noticed.map_or("NOT NOTICED", |test| test));
+        if noticed.is_none() {
+            toothless.push(tooth.name);
+        }
+    }
+    assert_eq!(toothless, [""; 0], "nothing has noticed that these were gone");
+}
+
+/// Copies the sources, without what was built.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = (entry.as_ref().unwrap().path(), entry.unwrap().file_name());
+        if [".git", "target", "corpus"].iter().any(|left_out| name == *left_out) {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(path, to.join(name)).unwrap();
+        }
+    }
+}
+
+fn cargo_test(scratch: &Path, test: &str) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    let which: &[&str] = if test == "lib" { &["--lib"] } else { &["--test", test] };
+    command
+        .current_dir(scratch.join("tree"))
+        .args(["test", "--offline", "--all-features", "--quiet"])
+        .args(which)
+        .env("CARGO_TARGET_DIR", scratch.join("target"))
+        .env("RUSTFLAGS", "--cap-lints=allow")
+        .env_remove("ANNALS_TEETH")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    command
+}
+
+/// Whether these tests fail, or hang. That they do not compile is a mistake in the list.
+fn is_red(scratch: &Path, test: &str) -> bool {
+    let compiled = cargo_test(scratch, test).arg("--no-run").stderr(Stdio::inherit()).status();
+    assert!(compiled.unwrap().success(), "without its line it must compile");
+    let mut run = cargo_test(scratch, test).spawn().unwrap();
+    let start = Instant::now();
+    while start.elapsed() < RUN_TIME_MAX {
+        if let Some(status) = run.try_wait().unwrap() {
+            return !status.success();
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    end(&mut run);
+    true
+}
+
+/// Ends cargo and the test that it runs.
+fn end(run: &mut Child) {
+    let group = format!("-{}", run.id());
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+    let _ = run.wait();
+}
