@@ -13,13 +13,13 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::IndexFault;
 use super::trees::{Pair, Tree, Trees};
 use super::worker::Worker;
+use crate::sync::{AtomicU64, Ordering};
 
 /// How often sled hands what it holds to the operating system. Never: it would hold gigabytes.
 const FLUSH_INTERVAL_MS: u64 = 1_000;
@@ -44,7 +44,7 @@ pub(crate) fn open_sled(path: &Path, cache_len: u64) -> Result<Box<dyn Trees>, I
         database: Some(Arc::new(database)),
         writer,
         reader,
-        writes: AtomicUsize::new(0),
+        writes: AtomicU64::new(0),
     }))
 }
 
@@ -110,7 +110,7 @@ struct SledTrees {
     writer: Worker,
     reader: Worker,
     /// Calls to `writer` that have not returned, or never will.
-    writes: AtomicUsize,
+    writes: AtomicU64,
 }
 
 impl SledTrees {
@@ -249,7 +249,7 @@ mod tests {
         let path = dir.path().to_owned();
         let database = Arc::new(open(&path, 1 << 20).unwrap());
         let [writer, reader] = ["w", "r"].map(|name| Worker::start(name).unwrap());
-        let held = AtomicUsize::new(1);
+        let held = AtomicU64::new(1);
         let trees = SledTrees { database: Some(database), writer, reader, writes: held };
         let caller = thread::current().id();
         let there = trees.read(move |_| Ok(thread::current().id() == caller)).unwrap();
