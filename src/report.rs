@@ -37,10 +37,10 @@ pub struct TornTail {
     pub segment: Position,
     /// Where in the file it began.
     pub offset: u64,
-    /// How many bytes it had.
+    /// How many bytes it had, up to the last that is not zero: segments are prepared with zeroes.
     pub len: u64,
-    /// The file in which its bytes were kept; `None` if they were all zero, more than 16 MiB, or
-    /// could not be kept, for want of room for instance.
+    /// The file in which its bytes were kept; `None` if they were more than 16 MiB, or could not
+    /// be kept, for want of room for instance.
     pub kept_in: Option<PathBuf>,
 }
 

@@ -89,8 +89,8 @@ fn look_once(directory: &Arc<dyn Directory>, key: StoreKey) -> Result<Seen> {
             if goes_on {
                 was_closed = false;
             } else {
-                let len = segments.file(end.address.segment)?.len()?;
-                trailing_len = len.saturating_sub(end.address.offset);
+                let offset = end.address.offset;
+                trailing_len = segments.file(end.address.segment)?.end_of_bytes(offset)? - offset;
             }
             Ok(Seen { segments, bases, damage: None, known_end: end, trailing_len, was_closed })
         }

@@ -1,9 +1,12 @@
 //! Group commit: what waits to be written, and who writes it.
 //!
 //! Owns the log's state. Any thread that waits leads if no one else does: it writes and syncs the
-//! group that has formed, while the next one forms.
+//! group that has formed, while the next one forms. Before that it waits, if only for moments, for
+//! those who were in the group before: they have just been told, and those who come back at once
+//! share a sync rather than form every second group.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -15,6 +18,9 @@ use crate::types::{LogEnd, Position};
 
 /// A group takes no more batches once it has this many bytes.
 const GROUP_LEN_MAX: usize = 4 << 20;
+/// How long a group that will be synced waits for callers that may come back: less than a sync
+/// takes, so that even those who wait in vain lose little.
+const GATHER_TIME_MAX: Duration = Duration::from_micros(100);
 
 /// What the log's lock guards.
 #[derive(Debug)]
@@ -30,8 +36,11 @@ pub(super) struct State {
     pub(super) forming: Group,
     /// Ends of streams in the group that is being written.
     pub(super) in_flight: Ends,
-    /// Whether a thread is writing a group.
+    /// Whether a thread is writing a group, or waits for one to gather.
     pub(super) leading: bool,
+    /// How many callers there were when the last group was done: in that group, and waiting for
+    /// the next.
+    pub(super) callers_seen: usize,
 }
 
 /// Whether the log takes appends.
@@ -56,6 +65,7 @@ impl State {
             forming: Group::after(end),
             in_flight: Ends::new(),
             leading: false,
+            callers_seen: 0,
         }
     }
 
@@ -65,6 +75,22 @@ impl State {
             Status::Poisoned => Err(Error::Poisoned),
             Status::Closing | Status::Closed => Err(Error::Closed),
         }
+    }
+
+    /// Counts a caller that waits for the forming group, and says whether all that can be expected
+    /// have come.
+    pub(super) fn join(&mut self) -> bool {
+        self.forming.caller_count += 1;
+        self.forming.caller_count >= self.callers_seen
+    }
+
+    /// Whether it is worth a moment to wait for more.
+    fn is_gathering(&self) -> bool {
+        let forming = &self.forming;
+        forming.syncs
+            && forming.caller_count < self.callers_seen
+            && forming.bytes.len() < GROUP_LEN_MAX
+            && self.status == Status::Open
     }
 
     /// Takes note of what became of `group`, and tells those who wait for it.
@@ -150,15 +176,17 @@ impl Log {
     /// Writes the forming group while the next one forms. Whatever happens, even a panic, those
     /// who wait for the group are told.
     fn lead(&self, state: &mut MutexGuard<'_, State>) {
+        state.leading = true;
+        self.gather(state);
         let next = Group::after(state.forming.end);
         let mut group = std::mem::replace(&mut state.forming, next);
         state.in_flight = std::mem::take(&mut group.ends);
-        state.leading = true;
         let unsynced = state.durable < group.start.position;
         let written = MutexGuard::unlocked(state, || {
             catch_unwind(AssertUnwindSafe(|| self.write_and_publish(&group, unsynced)))
         });
         state.leading = false;
+        state.callers_seen = group.caller_count + state.forming.caller_count;
         state.in_flight = Ends::new();
         let panic = match written {
             Ok(written) => {
@@ -173,6 +201,20 @@ impl Log {
         self.changed.notify_all();
         if let Some(panic) = panic {
             resume_unwind(panic);
+        }
+    }
+
+    /// Waits for those who are expected to come back, as long as that is worth it.
+    fn gather(&self, state: &mut MutexGuard<'_, State>) {
+        if !state.is_gathering() {
+            return;
+        }
+        let deadline = Instant::now() + GATHER_TIME_MAX;
+        while state.is_gathering() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.gathered.wait_for(state, left).timed_out() {
+                return;
+            }
         }
     }
 

@@ -36,7 +36,7 @@ impl Witnesses {
 /// What stands after the valid end in the last segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
-    /// Nothing: the file ends there.
+    /// Nothing but zeroes, with which segments are prepared.
     Nothing,
     /// Bytes that are not a whole batch that follows.
     Bytes,

@@ -17,6 +17,8 @@ pub(crate) struct Group {
     pub(crate) bytes: Vec<u8>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) ends: Ends,
+    /// How many batches it has, and requests to sync.
+    pub(crate) caller_count: usize,
     /// Whether it goes into a new segment.
     pub(crate) rolls: bool,
     /// Whether someone waits for it to be durable.
@@ -35,6 +37,7 @@ impl Group {
             bytes: Vec::new(),
             entries: Vec::new(),
             ends: Ends::new(),
+            caller_count: 0,
             rolls: false,
             syncs: false,
             start: end,

@@ -53,6 +53,8 @@ pub(crate) struct Log {
     state: Mutex<State>,
     /// Told whenever a group is done.
     changed: Condvar,
+    /// Told when a group that gathers has all callers that it may expect.
+    gathered: Condvar,
     writer: Mutex<Writer>,
     sealer: Arc<Sealer>,
 }
@@ -81,6 +83,9 @@ impl Log {
         assigning.finish();
         state.forming.syncs |= durability == Durability::Sync;
         let outcome = Arc::clone(&state.forming.outcome);
+        if state.join() {
+            self.gathered.notify_one();
+        }
         self.wait(&mut state, &outcome)?;
         drop(state);
         self.sealer.seal_if_due();
@@ -108,6 +113,9 @@ impl Log {
         }
         state.forming.syncs = true;
         let outcome = Arc::clone(&state.forming.outcome);
+        if state.join() {
+            self.gathered.notify_one();
+        }
         self.wait(state, &outcome)
     }
 
@@ -153,6 +161,7 @@ impl Log {
         if was == Status::Poisoned || closed.is_err() {
             return closed;
         }
+        self.writer.lock().trim(end.address.offset)?;
         self.leave_note(&end, last_offset)
     }
 
@@ -189,13 +198,15 @@ pub(crate) struct Begin {
 impl Begin {
     /// Opens the log for appends. `follower` is told of everything from the log's end on.
     pub(crate) fn start(self, segment_len_max: u64, follower: Arc<dyn Follow>) -> Log {
-        let Self { segments, end, last_offset, writer, sealer } = self;
+        let Self { segments, end, last_offset, mut writer, sealer } = self;
+        writer.prepare_up_to(segment_len_max);
         Log {
             segments,
             segment_len_max,
             follower,
             state: Mutex::new(State::new(end, last_offset)),
             changed: Condvar::new(),
+            gathered: Condvar::new(),
             writer: Mutex::new(writer),
             sealer,
         }

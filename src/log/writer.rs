@@ -11,8 +11,17 @@ use crate::format::SegmentHeader;
 use crate::log::group::Group;
 use crate::log::sealer::Sealer;
 use crate::log::{CLEAN_NOTE, Segments};
-use crate::segment::{SegmentFile, records_start};
+use crate::segment::{SegmentFile, records_start, wide};
 use crate::types::{Address, LogEnd};
+
+/// A group with more bytes than this gains nothing by zeroes written ahead of it: writing them
+/// costs as much as letting the file grow.
+const PREPARING_GROUP_LEN_MAX: u64 = 32 << 10;
+/// The fewest and the most zeroes that are written ahead at once.
+const PREPARED_LEN_MIN: u64 = 32 << 10;
+const PREPARED_LEN_MAX: u64 = 1 << 20;
+/// What file systems allocate.
+const BLOCK_LEN: u64 = 4 << 10;
 
 /// What a failed write has left.
 #[derive(Debug)]
@@ -28,6 +37,10 @@ pub(crate) enum WriteError {
 pub(crate) struct Writer {
     directory: Arc<dyn Directory>,
     active: Arc<SegmentFile>,
+    /// How far zeroes are written in the active segment, or tried to be.
+    prepared_end: u64,
+    /// The most bytes of a segment, without its footer.
+    segment_end_max: u64,
     /// Whether the note of a clean close is there, and must go before anything is written.
     noted: bool,
     /// Takes segments that are full.
@@ -41,7 +54,12 @@ impl Writer {
         noted: bool,
         sealer: Arc<Sealer>,
     ) -> Self {
-        Self { directory, active, noted, sealer }
+        Self { directory, active, prepared_end: 0, segment_end_max: 0, noted, sealer }
+    }
+
+    /// Lets segments be prepared, up to this length.
+    pub(super) fn prepare_up_to(&mut self, segment_end_max: u64) {
+        self.segment_end_max = segment_end_max;
     }
 
     /// Whether the note of a clean close still tells the truth.
@@ -60,6 +78,7 @@ impl Writer {
         let undone = |cause| WriteError::Undone { cause, end: group.start };
         self.remove_note().map_err(undone)?;
         let mut start = group.start;
+        let is_small = (1..=PREPARING_GROUP_LEN_MAX).contains(&wide(group.bytes.len()));
         if group.rolls {
             self.roll(&mut start, unsynced, segments)?;
         }
@@ -70,7 +89,37 @@ impl Writer {
             }
         }
         if group.syncs {
+            if is_small {
+                self.prepare(group.end.address.offset);
+            }
             self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;
+        }
+        Ok(())
+    }
+
+    /// Writes zeroes after `end`, if the file must grow for it anyway. What is written over them
+    /// later leaves the file's length and its blocks as they are, so that its syncs need no more
+    /// than the bytes themselves.
+    fn prepare(&mut self, end: u64) {
+        if end <= self.prepared_end {
+            return;
+        }
+        // As much again as there is: a store of ten events must not take up a megabyte.
+        let len = end.clamp(PREPARED_LEN_MIN, PREPARED_LEN_MAX);
+        let prepared_end = (end + len).next_multiple_of(BLOCK_LEN).min(self.segment_end_max);
+        self.prepared_end = prepared_end.max(end);
+        if let Ok(len) = usize::try_from(self.prepared_end - end) {
+            // A disk that has no room for them may still have some for events. They are tried
+            // again once the file has grown beyond where they were to end.
+            let _ = self.active.write_all_at(&vec![0; len], end);
+        }
+    }
+
+    /// Cuts off the zeroes after `end`, where nothing more will be written.
+    pub(crate) fn trim(&mut self, end: u64) -> Result<()> {
+        if self.prepared_end > end {
+            self.prepared_end = 0;
+            self.active.set_len(end)?;
         }
         Ok(())
     }
@@ -86,7 +135,8 @@ impl Writer {
 
     /// Cuts off what a failed write has left. It must not come back after a crash either, so
     /// the cut is synced before anyone is told.
-    fn undo(&self, cause: Error, end: LogEnd) -> WriteError {
+    fn undo(&mut self, cause: Error, end: LogEnd) -> WriteError {
+        self.prepared_end = 0;
         let cut = self.active.set_len(end.address.offset).and_then(|()| self.active.sync());
         match cut {
             Ok(()) => WriteError::Undone { cause, end },
@@ -117,6 +167,7 @@ impl Writer {
             Ok(file) => Arc::new(file),
             Err(cause) => return Err(self.undo_roll(cause, *start)),
         };
+        self.prepared_end = 0;
         let full = std::mem::replace(&mut self.active, Arc::clone(&file));
         self.sealer.add(full, *start);
         segments.add(file);

@@ -10,6 +10,8 @@ use crate::format::{FOOTER_LEN, Fault, Footer, SEGMENT_HEADER_LEN, SegmentHeader
 use crate::segment::{FOLDER, Scanner};
 use crate::types::{Position, StoreId, StoreKey, Timestamp};
 
+/// Bytes that are looked through at once.
+const BLOCK_LEN: usize = 64 << 10;
 const SUFFIX: &str = ".seg";
 /// Digits of the first position in a file name: as many as the largest has.
 const DIGITS: usize = 20;
@@ -151,6 +153,21 @@ impl SegmentFile {
             return Err(self.corrupt(0, Fault("the first position that the file is named by")));
         }
         Ok(header)
+    }
+
+    /// Where the bytes from `start` on end, but for zeroes, which a segment may be prepared with.
+    pub(crate) fn end_of_bytes(&self, start: u64) -> Result<u64> {
+        let mut block = vec![0; BLOCK_LEN];
+        let (mut offset, mut end) = (start, start);
+        loop {
+            let len = self.read_at(&mut block, offset)?;
+            let Some(bytes) = block.get(..len).filter(|bytes| !bytes.is_empty()) else { break };
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                end = offset + wide(last) + 1;
+            }
+            offset += wide(len);
+        }
+        Ok(end)
     }
 
     /// Reads the footer; `None` if the file does not end in one.

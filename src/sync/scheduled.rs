@@ -5,6 +5,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{PoisonError, TryLockError};
+use std::time::Duration;
 
 use shuttle::sync;
 
@@ -67,6 +68,17 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
+/// That a time has passed.
+#[derive(Debug)]
+pub(crate) struct TimedOut;
+
+impl TimedOut {
+    #[expect(clippy::unused_self, reason = "as that of parking_lot")]
+    pub(crate) fn timed_out(&self) -> bool {
+        true
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(sync::Condvar);
 
@@ -79,6 +91,16 @@ impl Condvar {
         if let Some(held) = guard.held.take() {
             guard.held = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    /// Waits no time, as if it had passed: a scheduler has none. Others may run meanwhile.
+    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) -> TimedOut {
+        MutexGuard::unlocked(guard, shuttle::thread::yield_now);
+        TimedOut
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
     }
 
     pub(crate) fn notify_all(&self) {

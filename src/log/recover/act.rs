@@ -98,7 +98,7 @@ impl UnrecoveredLog {
     /// Keeps what is about to be cut, as far as that is worth it and can be done.
     fn keep_aside(&self) -> Result<TornTail> {
         let (segment, offset) = (self.active.base(), self.valid_end.address.offset);
-        let len = self.active.len()?.saturating_sub(offset);
+        let len = self.active.end_of_bytes(offset)? - offset;
         let mut tail = TornTail { segment, offset, len, kept_in: None };
         if len > KEPT_LEN_MAX {
             return Ok(tail);
@@ -108,8 +108,6 @@ impl UnrecoveredLog {
             bytes.extend_from_slice(block);
             Ok(())
         })?;
-        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        bytes.truncate(used);
         if !bytes.is_empty() {
             // Not being able to keep it, on a full disk for instance, must not stop recovery.
             let name = format!("{QUARANTINE}/{:020}-{offset:020}{SUFFIX}", segment.get());

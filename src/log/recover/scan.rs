@@ -205,7 +205,7 @@ fn footer_after(active: &SegmentFile, valid_end: &LogEnd) -> Result<Option<Foote
 
 fn tail_of(active: &SegmentFile, scanned: &Scanned) -> Result<Tail> {
     let offset = scanned.valid_end.address.offset;
-    if active.len()? == offset {
+    if active.end_of_bytes(offset)? == offset {
         return Ok(Tail::Nothing);
     }
     let footer = footer_after(active, &scanned.valid_end)?;
