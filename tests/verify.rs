@@ -443,7 +443,7 @@ fn a_torn_tail_is_no_damage() {
     let crashed = disk.crash(1);
     crashed.put(&name, bytes);
     let inspection = crashed.inspect().unwrap();
-    assert_eq!(inspection.trailing_len(), 100);
+    assert!(inspection.trailing_len() >= 100);
     let report = inspection.verify();
     assert!(report.is_sound() && report.event_count == book.end(), "{report:?}");
 }
