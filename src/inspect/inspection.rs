@@ -3,12 +3,13 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cursor::{Cursor, Source, StreamCursor};
 use crate::directory::{Directory, DiskDirectory};
 use crate::error::{Error, Result};
 use crate::index::{Index, IndexOptions, MARK_INTERVAL_LEN};
-use crate::inspect::look::look;
+use crate::inspect::look::{PAUSE, look};
 use crate::log::{Segments, read_meta};
 use crate::types::{Position, StoreId, Timestamp};
 
@@ -42,14 +43,19 @@ impl Inspection {
     /// [`Error::NotAStore`] if there is none at `path`, [`Error::NewerFormat`],
     /// [`Error::CorruptFile`] if `store.meta` is damaged, [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let directory: Arc<dyn Directory> = Arc::new(DiskDirectory::new(path));
-        let meta = match read_meta(&*directory) {
+        let directory: Arc<dyn Directory> = Arc::new(DiskDirectory::new(path.as_ref()));
+        Self::open_in(&directory, PAUSE)
+    }
+
+    /// Begins to inspect the store in `directory`, and waits `pause` before it believes damage.
+    pub(crate) fn open_in(directory: &Arc<dyn Directory>, pause: Duration) -> Result<Self> {
+        let meta = match read_meta(&**directory) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => None,
             other => other?,
         };
+        let path = directory.path();
         let meta = meta.ok_or_else(|| Error::NotAStore { path: path.to_owned() })?;
-        let seen = look(&directory, meta.key)?;
+        let seen = look(directory, meta.key, pause)?;
         let index = Index::unavailable(meta.key.id, NO_INDEX);
         Ok(Self {
             id: meta.key.id,

@@ -17,7 +17,7 @@ use crate::types::{Address, LogEnd, Position, StoreKey, Timestamp};
 /// How often the log is looked at until two looks agree that it is damaged.
 const LOOKS_MAX: usize = 10;
 /// How long to wait between two looks: longer than a write and a roll take, as a rule.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// A log as it was seen.
 #[derive(Debug)]
@@ -30,15 +30,15 @@ pub(super) struct Seen {
     pub(super) trailing_len: u64,
 }
 
-/// Looks at the log in `directory`. Damage is believed once two looks in a row have found the
-/// same.
-pub(super) fn look(directory: &Arc<dyn Directory>, key: StoreKey) -> Result<Seen> {
+/// Looks at the log in `directory`. Damage is believed once two looks in a row, with `pause`
+/// between them, have found the same.
+pub(super) fn look(directory: &Arc<dyn Directory>, key: StoreKey, pause: Duration) -> Result<Seen> {
     let mut seen = look_once(directory, key)?;
     for _ in 1..LOOKS_MAX {
         if seen.damage.is_none() {
             break;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
         let next = look_once(directory, key)?;
         let same = is_same(&seen, &next);
         seen = next;
