@@ -37,7 +37,9 @@ pub(crate) const CLEAN_NOTE: &str = "clean";
 /// How often a sync is tried that fails because of what others append.
 const SYNC_TRIES: usize = 16;
 /// The folder of the consumers' places.
-const CONSUMERS: &str = "consumers";
+pub(crate) const CONSUMERS: &str = "consumers";
+/// The folder of bytes that were cut.
+pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// Follows the log: is told of events before readers see them.
 pub(crate) trait Follow: Debug + Send + Sync {

@@ -9,12 +9,10 @@ use crate::log::decide::Decision;
 use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
-use crate::log::{Begin, CLEAN_NOTE, Segments};
+use crate::log::{Begin, CLEAN_NOTE, QUARANTINE, Segments};
 use crate::report::{RecoveryReport, TornTail};
 use crate::segment::{FOLDER, SegmentFile, seal, wide};
 
-/// The folder of bytes that were cut.
-const QUARANTINE: &str = "quarantine";
 /// The most bytes that are kept of one torn tail.
 const KEPT_LEN_MAX: u64 = 16 << 20;
 /// How many torn tails are kept; older ones make room.
