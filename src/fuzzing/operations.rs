@@ -3,13 +3,14 @@
 
 mod model;
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Batch, Expected, NewEvent};
 use crate::fuzzing::disk::{Ticks, empty_store, options};
 use crate::fuzzing::facts::stream_end;
 use crate::fuzzing::input::Input;
 use crate::fuzzing::operations::model::{Model, Part};
-use crate::fuzzing::reading::{Oracle, read};
+use crate::fuzzing::reading::{Oracle, glance, read};
 use crate::options::Durability;
 use crate::simulation::{Call, Fault, Simulation};
 use crate::store::Store;
@@ -59,6 +60,7 @@ pub fn operations(input: &[u8]) {
     }
     let seed = run.input.byte();
     run.crash(seed.into());
+    run.read();
 }
 
 /// What may make a call fail.
@@ -137,7 +139,6 @@ impl Run<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        use crate::clock::Clock as _;
         self.clock.now()
     }
 
@@ -213,11 +214,12 @@ impl Run<'_> {
             Ok(store) => {
                 self.model.opened(store.end());
                 self.may_be_poisoned = false;
-                self.store = Some(store);
                 if self.trouble != Trouble::Dying {
                     self.heal();
-                    self.read();
+                    let errors = glance(&store, &self.model.facts);
+                    assert!(errors.is_empty(), "{errors:?}");
                 }
+                self.store = Some(store);
             }
             Err(error) => self.explain(&error),
         }

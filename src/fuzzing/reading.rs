@@ -42,6 +42,14 @@ pub(super) fn read(store: &Store, facts: &[Fact], oracle: Oracle, choice: usize)
     reader.errors
 }
 
+/// Reads a store that holds `facts`, once, and asks its index for the ends of its streams.
+pub(super) fn glance(store: &Store, facts: &[Fact]) -> Vec<Error> {
+    let mut reader = Reader { oracle: Oracle::Exact, errors: Vec::new() };
+    reader.compare("all", store.read_all(), numbered(facts));
+    reader.ask_ends(store, facts);
+    reader.errors
+}
+
 /// Reads what an inspection shows of a store that holds `facts`, in every way, and returns the
 /// errors.
 pub(super) fn inspect(

@@ -98,15 +98,15 @@ impl Model {
     }
 
     fn facts_of(&self, parts: Vec<Part>, recorded_at: Timestamp) -> Vec<Fact> {
-        let mut all = self.facts.clone();
+        let mut batch = Vec::new();
         for Part { stream, events, .. } in parts {
             for event in events {
-                let revision = stream_end(&all, stream);
+                let in_batch = stream_end(&batch, stream).get();
+                let revision = stream_end(&self.facts, stream).plus(in_batch);
                 let (stream, ends_batch) = (stream.to_owned(), false);
-                all.push(Fact { stream, revision, recorded_at, ends_batch, event });
+                batch.push(Fact { stream, revision, recorded_at, ends_batch, event });
             }
         }
-        let mut batch = all.split_off(self.facts.len());
         if let Some(last) = batch.last_mut() {
             last.ends_batch = true;
         }
