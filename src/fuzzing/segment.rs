@@ -21,6 +21,7 @@ struct Found {
     end: u64,
     fact: Fact,
     position: Position,
+    checksum: u32,
 }
 
 /// Opens a segment of any bytes, or a sound one that was damaged, with checksums that fit or do
@@ -111,7 +112,10 @@ fn scan(file: &Arc<SegmentFile>, header: &SegmentHeader, limit: u64) -> (Vec<Fou
         } else {
             assert_eq!(address.offset, records_start());
         }
-        found.push(Found { address, end, fact, position: record.parts.position });
+        let before = found.last().map_or(header.chain, |last| last.checksum);
+        assert_eq!(record.previous, before, "the chain at {address:?}");
+        let (position, checksum) = (record.parts.position, record.checksum);
+        found.push(Found { address, end, fact, position, checksum });
     }
     let stopped_at = (scanner.offset(), scanner.position());
     assert!(scanner.read(limit).is_err());
