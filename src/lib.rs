@@ -48,6 +48,9 @@ mod directory;
 mod error;
 mod event;
 mod format;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 pub mod inspect;
 mod log;

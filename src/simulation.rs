@@ -145,6 +145,12 @@ impl Simulation {
     pub fn take(&self, name: &str) {
         self.directory.take(name);
     }
+
+    /// The directory behind it.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn directory(&self) -> &SimulatedDirectory {
+        &self.directory
+    }
 }
 
 impl Default for Simulation {

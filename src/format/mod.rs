@@ -6,6 +6,8 @@
 mod clean;
 mod fields;
 mod footer;
+#[cfg(feature = "fuzzing")]
+mod mend;
 mod record;
 mod segment_header;
 mod slots;
@@ -14,6 +16,8 @@ mod store_meta;
 pub(crate) use clean::CleanNote;
 pub(crate) use fields::Fault;
 pub(crate) use footer::{FOOTER_LEN, Footer};
+#[cfg(feature = "fuzzing")]
+pub(crate) use mend::{mend_block, mend_checksums, mend_links, mend_record};
 pub(crate) use record::{
     Claim, HEADER_LEN as RECORD_HEADER_LEN, LEN_MIN as RECORD_LEN_MIN, Record, RecordFault,
     ToRecord, encode as encode_record, encoded_len as record_len, tags_len,

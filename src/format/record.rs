@@ -145,7 +145,7 @@ pub(crate) fn encode(record: &ToRecord<'_>, bytes: &mut Vec<u8>) -> u32 {
 }
 
 /// The checksum of `bytes` after those that `seed` is the checksum of.
-fn checksum_from(seed: u32, bytes: &[u8]) -> u32 {
+pub(super) fn checksum_from(seed: u32, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(seed);
     hasher.update(bytes);
     hasher.finalize()

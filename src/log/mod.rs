@@ -28,13 +28,15 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::types::{Entry, LogEnd, Position};
 
 pub(crate) use meta::{META, read_meta};
-pub(crate) use recover::{QUARANTINE, UnrecoveredLog, create, refuse_segments, witnessed_end};
+pub(crate) use recover::{UnrecoveredLog, create, refuse_segments, witnessed_end};
 pub(crate) use segments::{Segments, list_bases};
 
 /// The note that a clean close leaves.
 pub(crate) const CLEAN_NOTE: &str = "clean";
 /// How often a sync is tried that fails because of what others append.
 const SYNC_TRIES: usize = 16;
+/// The folder of bytes that were cut.
+pub(crate) const QUARANTINE: &str = "quarantine";
 /// The folder of the consumers' places.
 pub(crate) const CONSUMERS: &str = "consumers";
 

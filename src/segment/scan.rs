@@ -61,8 +61,9 @@ impl Link {
             return Err(Fault("a record that follows from the one before"));
         }
         let time = parts.recorded_at;
+        let is_first = self.position == Position::START && self.recorded_before == Timestamp::MIN;
         let in_order = match self.begins_batch {
-            Some(true) => time > self.recorded_before || self.recorded_before == Timestamp::MIN,
+            Some(true) => time > self.recorded_before || is_first,
             Some(false) => time == self.recorded_before,
             None => true,
         };
@@ -154,5 +155,66 @@ impl Scanner {
     /// The stream of a record that was just read.
     pub(crate) fn stream(&self, record: &Record) -> &str {
         self.window.stream(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{Directory, SimulatedDirectory};
+    use crate::event::NewEvent;
+    use crate::format::{ToRecord, encode_record};
+    use crate::segment::{FOLDER, name_of};
+    use crate::types::{EventId, Revision, StoreId, StoreKey};
+
+    const KEY: StoreKey = StoreKey { id: StoreId::from_bytes([3; 16]), seed: 5 };
+
+    /// The first segment of a store, with one batch at each of these times.
+    fn segment_of(times: &[Timestamp]) -> Arc<SegmentFile> {
+        let header = SegmentHeader::first(KEY);
+        let (mut bytes, mut previous) = (header.encode(), header.chain);
+        for (n, recorded_at) in (0..).zip(times) {
+            let record = ToRecord {
+                stream: "a",
+                event: &NewEvent::text("said", ""),
+                id: EventId::from_bytes([0; 16]),
+                position: Position::new(n),
+                revision: Revision::new(n),
+                recorded_at: *recorded_at,
+                previous,
+                durable_end: Position::START,
+                ends_batch: true,
+                seed: KEY.seed,
+            };
+            previous = encode_record(&record, &mut bytes);
+        }
+        let directory = SimulatedDirectory::new();
+        directory.create_folder(FOLDER).unwrap();
+        directory.put(&name_of(Position::START), bytes);
+        Arc::new(SegmentFile::open_to_read(&directory, KEY, Position::START).unwrap())
+    }
+
+    fn count(times: &[Timestamp]) -> usize {
+        let file = segment_of(times);
+        let (header, limit) = (file.header().unwrap(), file.len().unwrap());
+        let mut scanner = Scanner::from_header(file, &header);
+        std::iter::from_fn(|| scanner.read(limit).ok()).count()
+    }
+
+    #[test]
+    fn a_batch_at_the_time_of_the_one_before_does_not_follow() {
+        let time = Timestamp::from_nanos;
+        assert_eq!(count(&[time(7), time(8)]), 2);
+        assert_eq!(count(&[time(7), time(7)]), 1);
+        assert_eq!(count(&[time(7), time(6)]), 1);
+    }
+
+    /// The smallest time stands for "no record before" in the first header, so any time was taken
+    /// after it: also the same again, by any number of batches. Found by the fuzz target `segment`.
+    #[test]
+    fn only_the_first_batch_may_have_the_earliest_time() {
+        let time = Timestamp::from_nanos;
+        assert_eq!(count(&[Timestamp::MIN, time(i64::MIN + 1)]), 2);
+        assert_eq!(count(&[Timestamp::MIN, Timestamp::MIN]), 1);
     }
 }

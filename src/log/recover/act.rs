@@ -9,12 +9,10 @@ use crate::log::decide::Decision;
 use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
-use crate::log::{Begin, CLEAN_NOTE, Segments};
+use crate::log::{Begin, CLEAN_NOTE, QUARANTINE, Segments};
 use crate::report::{RecoveryReport, TornTail};
 use crate::segment::{FOLDER, SegmentFile, seal, wide};
 
-/// The folder of bytes that were cut.
-pub(crate) const QUARANTINE: &str = "quarantine";
 /// How the names of files end that hold a torn tail.
 const SUFFIX: &str = ".tail";
 /// The most bytes that are kept of one torn tail.

@@ -6,7 +6,6 @@
 mod act;
 mod scan;
 
-pub(crate) use act::QUARANTINE;
 pub(crate) use scan::witnessed_end;
 
 use std::sync::Arc;
