@@ -56,16 +56,18 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 /// Creates `path` and its missing parents, each entry synced. One that exists already may be
 /// left from a crash before its entry was synced, so the last one's is synced in any case.
 fn create_all(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return sync_folder(parent(path));
-    }
     let above = parent(path);
-    if !above.exists() {
-        create_all(above)?;
-    }
-    match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    let create = || match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    };
+    match create() {
+        // What is missing is the one above, unless there is none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && above != path => {
+            create_all(above)?;
+            create()?;
+        }
+        created => created?,
     }
     sync_folder(above)
 }
