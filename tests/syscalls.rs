@@ -51,7 +51,6 @@ fn errors_of(call: &str) -> &'static [&'static str] {
     }
 }
 
-
 /// Not a test of its own: the processes that tests have started run it.
 #[test]
 fn a_process_that_a_test_has_started_plays_its_part() {
@@ -117,24 +116,32 @@ fn times(error: &str, n: u64) -> [String; 2] {
 }
 
 #[test]
-fn no_failed_system_call_loses_or_bends_anything() {
+fn no_failed_system_call_of_a_new_store_loses_or_bends_anything() {
+    strike_each_call(Start::Nothing);
+}
+
+#[test]
+fn no_failed_system_call_after_a_crash_loses_or_bends_anything() {
+    strike_each_call(Start::Crashed);
+}
+
+fn strike_each_call(start: Start) {
     let (scene, mut counts) = (Scene::new(), Counts::new());
     let strace = scene.strace();
     let step = number_from("ANNALS_SYSCALL_STEP", 151);
     let mut number = 0;
-    for start in [Start::Nothing, Start::Crashed] {
-        if scene.watch(&strace, start, &CALLS).is_none() {
-            return;
-        }
-        let calls = strace.calls(&CALLS);
-        eprintln!("{start:?}: {calls:?}");
-        for (call, (before, all)) in calls {
-            for n in before + 1..=all {
-                for what in errors_of(call) {
-                    for when in times(what, n) {
-                        if is_chosen(&mut number, step) {
-                            strike((&scene, &mut counts), &strace, start, &Fault { call, what, when });
-                        }
+    if scene.watch(&strace, start, &CALLS).is_none() {
+        return;
+    }
+    let calls = strace.calls(&CALLS);
+    eprintln!("{start:?}: {calls:?}");
+    for (call, (before, all)) in calls {
+        for n in before + 1..=all {
+            for what in errors_of(call) {
+                for when in times(what, n) {
+                    if is_chosen(&mut number, step) {
+                        let fault = Fault { call, what, when };
+                        strike((&scene, &mut counts), &strace, start, &fault);
                     }
                 }
             }
@@ -175,7 +182,12 @@ fn no_failed_system_call_of_the_index_fails_an_append() {
                 for what in errors_of(call) {
                     for when in times(what, n) {
                         if is_chosen(&mut number, step) {
-                            strike_index((&scene, &mut counts), &strace, start, &Fault { call, what, when });
+                            strike_index(
+                                (&scene, &mut counts),
+                                &strace,
+                                start,
+                                &Fault { call, what, when },
+                            );
                         }
                     }
                 }
@@ -186,7 +198,12 @@ fn no_failed_system_call_of_the_index_fails_an_append() {
 }
 
 /// The same for a call of the index: nothing else may fail for it.
-fn strike_index((scene, counts): (&Scene, &mut Counts), strace: &Strace, start: Start, fault: &Fault) {
+fn strike_index(
+    (scene, counts): (&Scene, &mut Counts),
+    strace: &Strace,
+    start: Start,
+    fault: &Fault,
+) {
     let book = scene.set(start);
     let ended = scene.play(&strace.striking(fault));
     let struck = strace.struck();
@@ -224,4 +241,3 @@ fn no_short_write_loses_or_bends_anything() {
     }
     counts.report("short writes");
 }
-

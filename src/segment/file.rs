@@ -1,7 +1,7 @@
 //! A segment's file: its name, its header, its footer.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::directory::{Directory, RandomFile};
@@ -71,6 +71,18 @@ impl SegmentFile {
         Ok(Self { key, base: header.base, path, file })
     }
 
+    /// Writes the first `len` bytes of a segment again, to other places of the medium, durably.
+    pub(crate) fn renew(
+        directory: &dyn Directory,
+        key: StoreKey,
+        base: Position,
+        len: u64,
+    ) -> io::Result<Self> {
+        let name = name_of(base);
+        let file = directory.renew(&name, len)?;
+        Ok(Self { key, base, path: directory.path_of(&name), file })
+    }
+
     /// Bytes in the file of the segment that begins at `base`, whatever is in it.
     pub(crate) fn len_of(directory: &dyn Directory, base: Position) -> Result<u64> {
         let name = name_of(base);
@@ -87,6 +99,11 @@ impl SegmentFile {
     /// The store that the segment belongs to.
     pub(crate) fn key(&self) -> StoreKey {
         self.key
+    }
+
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Position of the first record.

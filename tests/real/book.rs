@@ -49,7 +49,9 @@ impl Book {
     }
 
     pub(crate) fn hear_all(&mut self, lines: &[String]) {
-        lines.iter().for_each(|line| self.hear(line));
+        for line in lines {
+            self.hear(line);
+        }
     }
 
     /// The first number that was not used.

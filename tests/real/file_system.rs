@@ -95,7 +95,7 @@ impl FileSystem {
         let image = image.to_str().unwrap();
         let made = match kind {
             // No room is kept back for root, who runs this.
-            Kind::Ext4 => run("mkfs.ext4", &["-qF", "-m", "0", image]),
+            Kind::Ext4 => run("mkfs.ext4", &["-qF", "-b", "4096", "-m", "0", image]),
             Kind::Xfs => run("mkfs.xfs", &["-qf", image]),
         };
         if !(run("xfs_io", &["-V"]) && made && file_system.mount()) {
@@ -126,6 +126,16 @@ impl FileSystem {
             Log::Flushed => "shutdown -f",
         };
         assert!(run("xfs_io", &["-x", "-c", command, self.root().to_str().unwrap()]));
+    }
+
+    /// Lets its device take one page at once. A loop device calls a write a success of which the file
+    /// behind it took a part; of a page, that takes all or nothing.
+    pub(crate) fn write_page_by_page(&self) {
+        let image = self.image();
+        let output = Command::new("losetup").arg("-j").arg(&image).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let device = text.split(':').next().unwrap().trim_start_matches("/dev/").to_owned();
+        fs::write(format!("/sys/block/{device}/queue/max_sectors_kb"), "4").unwrap();
     }
 
     /// Unmounts it and mounts it again: nothing is left in the page cache.

@@ -47,12 +47,12 @@ pub(crate) fn command(part: &str, place: &Path, around: &[String]) -> Command {
 /// By `writev`, which the store never calls: faults in its calls must not strike here.
 pub(crate) fn tell(line: &str) {
     static OUT: OnceLock<File> = OnceLock::new();
-    let mut out = OUT.get_or_init(|| {
+    let out = OUT.get_or_init(|| {
         let file = File::from(std::io::stdout().as_fd().try_clone_to_owned().unwrap());
         write_line(&file, &format!("PID {}", std::process::id()));
         file
     });
-    write_line(&mut out, line);
+    write_line(out, line);
 }
 
 fn write_line(mut out: &File, line: &str) {

@@ -12,7 +12,10 @@
 //! - a file that was created, renamed or removed may be so on the medium or not, until a sync of
 //!   its folder returns;
 //! - a sync that fails may have written any part, and what it has not written is never written
-//!   again, though the process goes on seeing it.
+//!   again, though the process goes on seeing it;
+//! - where such a sync was to fill new places, even bytes that are written again there stay off the
+//!   medium, and the syncs that are to bring them there return without an error (ext4), until the
+//!   file is cut or the system restarted.
 
 mod crash;
 mod faults;
@@ -258,6 +261,15 @@ impl Directory for SimulatedDirectory {
         }
         self.sync_folder_of(name)?;
         Ok(Arc::new(file))
+    }
+
+    fn renew(&self, name: &str, len: u64) -> io::Result<Arc<dyn RandomFile>> {
+        let old = self.open(name)?;
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        if old.read_at(&mut bytes, 0)? < bytes.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.replace(name, &bytes)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
