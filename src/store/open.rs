@@ -41,7 +41,11 @@ impl Options {
             return Err(Error::NotAStore { path: path.to_owned() });
         }
         let disk = DiskDirectory::new(path);
-        if path.try_exists().map_err(Error::io("look for", path))? {
+        let is_there = match path.try_exists() {
+            Err(error) if is_absence(&error) => false,
+            looked => looked.map_err(Error::io("look for", path))?,
+        };
+        if is_there {
             refuse_what_is_no_store(&disk)?;
         } else if self.create {
             disk.create().map_err(Error::io("create", path))?;
