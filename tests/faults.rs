@@ -223,6 +223,38 @@ fn what_recovery_keeps_after_a_failed_sync_is_written_to_other_places() {
     }
 }
 
+/// The first version of the copy took a folder that could not be synced for a lack of room, and
+/// went on with the old file, which had no name any more: what was appended to it was gone.
+#[test]
+fn no_failed_call_while_recovering_loses_or_bends_anything() {
+    for call in
+        [Call::Create, Call::Write, Call::Sync, Call::SetLen, Call::Rename, Call::SyncFolder]
+    {
+        for (after, kind) in
+            (0..8).flat_map(|n| [(n, ErrorKind::StorageFull), (n, ErrorKind::Other)])
+        {
+            let what = format!("{call:?} {after} {kind:?}");
+            let disk = Simulation::new();
+            let store = disk.open(&options()).unwrap();
+            let append = |store: &Store, n| {
+                store.append("s", Expected::Any, [NewEvent::bytes("t", payload(n))])
+            };
+            append(&store, 0).unwrap();
+            append(&store, 1).unwrap();
+            let disk = disk.restart();
+            disk.inject(Fault::next(call, kind).after(after));
+            let store = disk.open(&options());
+            disk.heal();
+            let store = store.or_else(|_| disk.open(&options())).unwrap();
+            append(&store, 2).unwrap();
+            for seed in 0..20 {
+                let after = disk.crash(seed).open(&options()).unwrap();
+                assert_eq!(payloads(&after).len(), 3, "{what}, crash {seed}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_while_recovering_does_not_stop_it() {
     let disk = Simulation::new();

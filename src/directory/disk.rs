@@ -139,9 +139,9 @@ impl Directory for DiskDirectory {
             file.write_all(bytes)?;
             offset += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         }
-        // A medium that is full is another thing than a file system that is.
+        // From here on a lack of room leaves more behind than a file too few.
         file.as_file().sync_all().map_err(io::Error::other)?;
-        self.place(file, name)
+        self.place(file, name).map_err(io::Error::other)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

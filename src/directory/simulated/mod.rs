@@ -195,6 +195,39 @@ impl SimulatedDirectory {
         Ok(changed)
     }
 
+    /// Writes a file and lets it take the place of `name`. What goes wrong once it is written is
+    /// told as `later` says.
+    fn place(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        later: fn(io::Error) -> io::Error,
+    ) -> io::Result<Arc<dyn RandomFile>> {
+        let folder = folder_of(name);
+        let separator = if folder.is_empty() { "" } else { "/" };
+        let temporary = format!("{folder}{separator}{TEMPORARY_PREFIX}simulated");
+        let id = self.change(Call::Create, |world| world.create(&temporary))?;
+        let file = SimulatedFile { world: Arc::clone(&self.world), id };
+        let placed = file.write_all_at(bytes, 0).and_then(|()| {
+            file.sync().map_err(later)?;
+            let renamed = self.change(Call::Rename, |world| {
+                world.rename(&temporary, name);
+                Ok(())
+            });
+            renamed.map_err(later)
+        });
+        if let Err(error) = placed {
+            // As a temporary file does when it is dropped; what fails then is not told.
+            let mut world = self.world.lock();
+            if !world.is_dead() {
+                world.remove(&temporary);
+            }
+            return Err(error);
+        }
+        self.sync_folder_of(name).map_err(later)?;
+        Ok(Arc::new(file))
+    }
+
     fn sync_folder_of(&self, name: &str) -> io::Result<()> {
         Directory::sync_folder(self, folder_of(name))
     }
@@ -240,27 +273,7 @@ impl Directory for SimulatedDirectory {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>> {
-        let folder = folder_of(name);
-        let separator = if folder.is_empty() { "" } else { "/" };
-        let temporary = format!("{folder}{separator}{TEMPORARY_PREFIX}simulated");
-        let id = self.change(Call::Create, |world| world.create(&temporary))?;
-        let file = SimulatedFile { world: Arc::clone(&self.world), id };
-        let placed = file.write_all_at(bytes, 0).and_then(|()| file.sync()).and_then(|()| {
-            self.change(Call::Rename, |world| {
-                world.rename(&temporary, name);
-                Ok(())
-            })
-        });
-        if let Err(error) = placed {
-            // As a temporary file does when it is dropped; what fails then is not told.
-            let mut world = self.world.lock();
-            if !world.is_dead() {
-                world.remove(&temporary);
-            }
-            return Err(error);
-        }
-        self.sync_folder_of(name)?;
-        Ok(Arc::new(file))
+        self.place(name, bytes, |error| error)
     }
 
     fn renew(&self, name: &str, len: u64) -> io::Result<Arc<dyn RandomFile>> {
@@ -269,7 +282,7 @@ impl Directory for SimulatedDirectory {
         if old.read_at(&mut bytes, 0)? < bytes.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.replace(name, &bytes)
+        self.place(name, &bytes, io::Error::other)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
