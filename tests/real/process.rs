@@ -74,10 +74,20 @@ pub(crate) fn get_ahead_of_main_thread() {
 
 /// A process that was started.
 pub(crate) struct Running {
-    process: Child,
+    process: Process,
     lines: Arc<Mutex<Vec<String>>>,
     reader: JoinHandle<()>,
     errors: JoinHandle<String>,
+}
+
+/// A process that ends with the test, should that fail.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How a process has ended, and what it has told.
@@ -112,7 +122,7 @@ impl Running {
             errors.read_to_end(&mut text).unwrap();
             String::from_utf8_lossy(&text).into_owned()
         });
-        Self { process, lines, reader, errors }
+        Self { process: Process(process), lines, reader, errors }
     }
 
     /// Whether it has told a line that begins so.
@@ -123,7 +133,7 @@ impl Running {
     /// Waits until it has told a line that begins so, or has ended.
     pub(crate) fn wait_for(&mut self, start: &str, time: Duration) -> bool {
         let begun = Instant::now();
-        while begun.elapsed() < time && self.process.try_wait().unwrap().is_none() {
+        while begun.elapsed() < time && self.process.0.try_wait().unwrap().is_none() {
             if self.has_told(start) {
                 return true;
             }
@@ -136,8 +146,8 @@ impl Running {
     pub(crate) fn kill(&mut self) {
         let lines = self.lines.lock().unwrap();
         let told = lines.iter().find_map(|line| line.strip_prefix("PID "));
-        if told.is_none_or(|pid| pid == self.process.id().to_string()) {
-            self.process.kill().unwrap();
+        if told.is_none_or(|pid| pid == self.process.0.id().to_string()) {
+            self.process.0.kill().unwrap();
         } else if let Some(pid) = told {
             run("kill", &["-9", pid]);
         }
@@ -148,7 +158,7 @@ impl Running {
         let begun = Instant::now();
         let mut is_late = false;
         let status = loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
+            if let Some(status) = self.process.0.try_wait().unwrap() {
                 break status;
             }
             if begun.elapsed() > time && !is_late {
