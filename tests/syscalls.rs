@@ -17,7 +17,7 @@ mod common;
 mod real;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use real::{Book, Ended, Fault, Scene, Start, Strace, assert_unharmed, is_chosen, number_from};
 
@@ -41,6 +41,9 @@ const CALLS: [&str; 17] = [
     "statx",
     "sync_file_range",
 ];
+
+/// After this time closing a store goes on without sled.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 /// What may happen to a call.
 fn errors_of(call: &str) -> &'static [&'static str] {
@@ -93,6 +96,7 @@ impl Counts {
         self.add("struck a call of the index", is_index);
         self.add("sled panicked", ended.has_sled_panicked());
         self.add("hung in sled", ended.is_late);
+        self.add("closing sled took ten seconds", ended.took >= CLOSE_WAIT);
         self.add("batches undone", ended.has_told("UNDONE"));
         self.add("outcomes unknown", ended.has_told("UNKNOWN"));
         self.add("opening refused", ended.has_told("REFUSED"));

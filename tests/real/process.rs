@@ -98,6 +98,7 @@ pub(crate) struct Ended {
     pub(crate) errors: String,
     /// Whether it was killed because it had not ended in time.
     pub(crate) is_late: bool,
+    pub(crate) took: Duration,
 }
 
 impl Running {
@@ -170,7 +171,7 @@ impl Running {
         self.reader.join().unwrap();
         let errors = self.errors.join().unwrap();
         let lines = std::mem::take(&mut *self.lines.lock().unwrap());
-        Ended { status, lines, errors, is_late }
+        Ended { status, lines, errors, is_late, took: begun.elapsed() }
     }
 }
 
