@@ -196,8 +196,8 @@ pub enum Error {
         source: Cause,
     },
 
-    /// An earlier append or sync ended in [`Error::OutcomeUnknown`], or a sync that the store made
-    /// itself before a checkpoint of its index failed. Nothing was appended. Reads go on.
+    /// An earlier append or sync ended in [`Error::OutcomeUnknown`], or would have: a checkpoint of
+    /// the index syncs as well, and has nobody to tell. Nothing was appended. Reads go on.
     ///
     /// Reopening the store finds out what reached the medium.
     #[error("the store takes no more appends until it is reopened: an earlier one failed")]

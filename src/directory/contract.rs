@@ -36,6 +36,21 @@ fn a_file_that_takes_the_place_of_another_is_the_new_one() {
 }
 
 #[test]
+fn a_renewed_file_is_a_copy_of_the_old_one_to_a_length() {
+    on_each(|directory| {
+        let old = directory.replace("x", b"0123456789").unwrap();
+        let new = directory.renew("x", 4).unwrap();
+        assert_eq!(content(directory, "x").unwrap(), b"0123");
+        assert_eq!((old.len().unwrap(), new.len().unwrap()), (10, 4));
+        new.write_all_at(b"ab", 4).unwrap();
+        assert_eq!(content(directory, "x").unwrap(), b"0123ab");
+        let longer = directory.renew("x", 7).unwrap_err();
+        assert_eq!(longer.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(directory.list("").unwrap(), ["x"]);
+    });
+}
+
+#[test]
 fn a_handle_reads_what_another_has_written() {
     on_each(|directory| {
         let first = directory.replace("x", b"0123456789").unwrap();

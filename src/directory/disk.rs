@@ -9,8 +9,12 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tempfile::NamedTempFile;
+
 use crate::directory::{Directory, Lock, RandomFile, TEMPORARY_PREFIX};
 
+/// Bytes that are copied at once.
+const COPY_LEN: usize = 1 << 20;
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
@@ -32,6 +36,19 @@ impl DiskDirectory {
 
     fn open(&self, name: &str, options: &OpenOptions) -> io::Result<Arc<dyn RandomFile>> {
         Ok(Arc::new(options.open(self.path_of(name))?))
+    }
+
+    /// A file that is to take the place of `name`, for its owner alone, and removed if it is dropped.
+    fn temporary(&self, name: &str) -> io::Result<NamedTempFile> {
+        let path = self.path_of(name);
+        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(parent(&path))
+    }
+
+    /// Lets a file that is durable take the place of `name`, durably.
+    fn place(&self, file: NamedTempFile, name: &str) -> io::Result<Arc<dyn RandomFile>> {
+        let file = file.persist(self.path_of(name))?;
+        self.sync_entry(name)?;
+        Ok(Arc::new(file))
     }
 
     /// Makes the entry of `name` in its folder durable.
@@ -56,16 +73,18 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 /// Creates `path` and its missing parents, each entry synced. One that exists already may be
 /// left from a crash before its entry was synced, so the last one's is synced in any case.
 fn create_all(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return sync_folder(parent(path));
-    }
     let above = parent(path);
-    if !above.exists() {
-        create_all(above)?;
-    }
-    match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    let create = || match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    };
+    match create() {
+        // What is missing is the one above, unless there is none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && above != path => {
+            create_all(above)?;
+            create()?;
+        }
+        created => created?,
     }
     sync_folder(above)
 }
@@ -101,15 +120,28 @@ impl Directory for DiskDirectory {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>> {
-        let path = self.path_of(name);
-        // The temporary file is created for its owner alone, and removed if anything fails.
-        let mut file =
-            tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(parent(&path))?;
+        let mut file = self.temporary(name)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        let file = file.persist(&path)?;
-        self.sync_entry(name)?;
-        Ok(Arc::new(file))
+        self.place(file, name)
+    }
+
+    fn renew(&self, name: &str, len: u64) -> io::Result<Arc<dyn RandomFile>> {
+        let old = File::open(self.path_of(name))?;
+        let mut file = self.temporary(name)?;
+        // Not by `io::copy`, which lets the file system share the old places if it can.
+        let mut block = vec![0; COPY_LEN];
+        let mut offset = 0;
+        while offset < len {
+            let left = usize::try_from(len - offset).unwrap_or(usize::MAX).min(block.len());
+            let bytes = block.get_mut(..left).unwrap_or_default();
+            FileExt::read_exact_at(&old, bytes, offset)?;
+            file.write_all(bytes)?;
+            offset += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        }
+        // From here on a lack of room leaves more behind than a file too few.
+        file.as_file().sync_all().map_err(io::Error::other)?;
+        self.place(file, name).map_err(io::Error::other)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

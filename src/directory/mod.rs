@@ -76,6 +76,14 @@ pub(crate) trait Directory: Debug + Send + Sync {
     /// The handle that is returned is the one the bytes were written with.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>>;
 
+    /// Puts a copy of the first `len` bytes of `name` in its place, read as a process sees them and
+    /// written to other places of the medium. A crash leaves either file, whole. Durable when it
+    /// returns, and the handle is the one the copy was written with.
+    ///
+    /// An error of kind [`io::ErrorKind::StorageFull`] says that there was no room for the copy, and
+    /// that nothing has changed.
+    fn renew(&self, name: &str, len: u64) -> io::Result<Arc<dyn RandomFile>>;
+
     /// Makes sure, durably, that there is no file `name`.
     fn remove(&self, name: &str) -> io::Result<()>;
 

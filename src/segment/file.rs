@@ -1,7 +1,7 @@
 //! A segment's file: its name, its header, its footer.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::directory::{Directory, RandomFile};
@@ -86,11 +86,23 @@ impl SegmentFile {
         file.key = StoreKey { id: header.store, seed: header.chain };
         file.header()?;
         let (key, len) = (file.key, file.len()?);
-        if len <= records_start() {
+        if file.end_of_bytes(records_start())? == records_start() {
             return Ok((key, Timestamp::from_nanos(0)));
         }
         let (record, _) = Scanner::from_header(Arc::new(file), &header).read(len)?;
         Ok((key, record.parts.recorded_at))
+    }
+
+    /// Writes the first `len` bytes of a segment again, to other places of the medium, durably.
+    pub(crate) fn renew(
+        directory: &dyn Directory,
+        key: StoreKey,
+        base: Position,
+        len: u64,
+    ) -> io::Result<Self> {
+        let name = name_of(base);
+        let file = directory.renew(&name, len)?;
+        Ok(Self { key, base, path: directory.path_of(&name), file })
     }
 
     /// Bytes in the file of the segment that begins at `base`, whatever is in it.
@@ -109,6 +121,11 @@ impl SegmentFile {
     /// The store that the segment belongs to.
     pub(crate) fn key(&self) -> StoreKey {
         self.key
+    }
+
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Position of the first record.

@@ -1,5 +1,6 @@
 //! Opening: from a path to a store that may be used.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,7 +41,11 @@ impl Options {
             return Err(Error::NotAStore { path: path.to_owned() });
         }
         let disk = DiskDirectory::new(path);
-        if path.exists() {
+        let is_there = match path.try_exists() {
+            Err(error) if is_absence(&error) => false,
+            looked => looked.map_err(Error::io("look for", path))?,
+        };
+        if is_there {
             refuse_what_is_no_store(&disk)?;
         } else if self.create {
             disk.create().map_err(Error::io("create", path))?;
@@ -128,11 +133,9 @@ impl Options {
 fn refuse_what_is_no_store(disk: &DiskDirectory) -> Result<()> {
     let path = disk.path();
     let not_a_store = || Error::NotAStore { path: path.to_owned() };
-    if !path.is_dir() {
-        return Err(not_a_store());
-    }
     let list = |folder| match disk.list(folder) {
-        Err(error) if is_absence(&error) => Ok(Vec::new()),
+        Err(error) if is_absence(&error) && !folder.is_empty() => Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Err(not_a_store()),
         listed => listed.map_err(Error::io("list", &disk.path_of(folder))),
     };
     let names = list("")?;

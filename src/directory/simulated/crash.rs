@@ -60,14 +60,14 @@ impl Keep {
 
 fn file_after(file: &File, keep: Keep, random: &mut Rng) -> File {
     let mut medium = file.medium.clone();
-    for change in &file.unsynced {
+    for change in file.unsynced.iter().map(|change| file.as_it_lands(change)) {
         match keep {
             Keep::Nothing => {}
             Keep::Everything => change.apply(&mut medium),
-            Keep::Any => apply_part(change, &mut medium, random),
+            Keep::Any => apply_part(&change, &mut medium, random),
         }
     }
-    File { seen: medium.clone(), medium, unsynced: Vec::new() }
+    File::settled(medium)
 }
 
 /// Lets any part of a change reach the medium.

@@ -12,7 +12,10 @@
 //! - a file that was created, renamed or removed may be so on the medium or not, until a sync of
 //!   its folder returns;
 //! - a sync that fails may have written any part, and what it has not written is never written
-//!   again, though the process goes on seeing it.
+//!   again, though the process goes on seeing it;
+//! - where such a sync was to fill new places, even bytes that are written again there stay off the
+//!   medium, and the syncs that are to bring them there return without an error (ext4), until the
+//!   file is cut or the system restarted.
 
 mod crash;
 mod faults;
@@ -191,6 +194,39 @@ impl SimulatedDirectory {
         Ok(changed)
     }
 
+    /// Writes a file and lets it take the place of `name`. What goes wrong once it is written is
+    /// told as `later` says.
+    fn place(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        later: fn(io::Error) -> io::Error,
+    ) -> io::Result<Arc<dyn RandomFile>> {
+        let folder = folder_of(name);
+        let separator = if folder.is_empty() { "" } else { "/" };
+        let temporary = format!("{folder}{separator}{TEMPORARY_PREFIX}simulated");
+        let id = self.change(Call::Create, |world| world.create(&temporary))?;
+        let file = SimulatedFile { world: Arc::clone(&self.world), id };
+        let placed = file.write_all_at(bytes, 0).and_then(|()| {
+            file.sync().map_err(later)?;
+            let renamed = self.change(Call::Rename, |world| {
+                world.rename(&temporary, name);
+                Ok(())
+            });
+            renamed.map_err(later)
+        });
+        if let Err(error) = placed {
+            // As a temporary file does when it is dropped; what fails then is not told.
+            let mut world = self.world.lock();
+            if !world.is_dead() {
+                world.remove(&temporary);
+            }
+            return Err(error);
+        }
+        self.sync_folder_of(name).map_err(later)?;
+        Ok(Arc::new(file))
+    }
+
     fn sync_folder_of(&self, name: &str) -> io::Result<()> {
         Directory::sync_folder(self, folder_of(name))
     }
@@ -236,27 +272,16 @@ impl Directory for SimulatedDirectory {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn RandomFile>> {
-        let folder = folder_of(name);
-        let separator = if folder.is_empty() { "" } else { "/" };
-        let temporary = format!("{folder}{separator}{TEMPORARY_PREFIX}simulated");
-        let id = self.change(Call::Create, |world| world.create(&temporary))?;
-        let file = SimulatedFile { world: Arc::clone(&self.world), id };
-        let placed = file.write_all_at(bytes, 0).and_then(|()| file.sync()).and_then(|()| {
-            self.change(Call::Rename, |world| {
-                world.rename(&temporary, name);
-                Ok(())
-            })
-        });
-        if let Err(error) = placed {
-            // As a temporary file does when it is dropped; what fails then is not told.
-            let mut world = self.world.lock();
-            if !world.is_dead() {
-                world.remove(&temporary);
-            }
-            return Err(error);
+        self.place(name, bytes, |error| error)
+    }
+
+    fn renew(&self, name: &str, len: u64) -> io::Result<Arc<dyn RandomFile>> {
+        let old = self.open(name)?;
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        if old.read_at(&mut bytes, 0)? < bytes.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.sync_folder_of(name)?;
-        Ok(Arc::new(file))
+        self.place(name, &bytes, io::Error::other)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

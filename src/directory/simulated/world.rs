@@ -71,6 +71,41 @@ pub(super) struct File {
     pub(super) medium: Vec<u8>,
     /// From `medium` to `seen`, but for what a failed sync has dropped.
     pub(super) unsynced: Vec<Change>,
+    /// Where places begin that a failed sync was to fill first: no write there reaches the medium
+    /// any more, whatever syncs say, until the file is cut to there or the system restarted.
+    pub(super) barred_from: Option<usize>,
+}
+
+/// Bytes of a file that get their place on the medium at once.
+const BLOCK_LEN: usize = 512;
+
+impl File {
+    /// A file that is on the medium.
+    pub(super) fn settled(bytes: Vec<u8>) -> Self {
+        Self { seen: bytes.clone(), medium: bytes, ..Self::default() }
+    }
+
+    /// What of a change reaches the medium if it is written.
+    pub(super) fn as_it_lands(&self, change: &Change) -> Change {
+        match (change, self.barred_from) {
+            (Change::Write { offset, bytes }, Some(bar)) => {
+                let open = bar.saturating_sub(*offset).min(bytes.len());
+                let bytes = bytes.get(..open).unwrap_or_default().to_vec();
+                Change::Write { offset: *offset, bytes }
+            }
+            (change, _) => change.clone(),
+        }
+    }
+
+    /// Bars the places that a write was to fill which was dropped, where the medium had none yet.
+    fn bar(&mut self, dropped: &Change, medium_len: usize) {
+        if let Change::Write { offset, bytes } = dropped {
+            let from = medium_len.next_multiple_of(BLOCK_LEN).max(*offset);
+            if from < offset + bytes.len() {
+                self.barred_from = Some(self.barred_from.map_or(from, |bar| bar.min(from)));
+            }
+        }
+    }
 }
 
 /// The simulated file system.
@@ -183,20 +218,28 @@ impl World {
 
     pub(super) fn set_len(&mut self, id: FileId, len: u64) {
         self.change(id, Change::SetLen(narrow(len)));
+        let file = self.file(id);
+        file.barred_from = file.barred_from.filter(|bar| *bar < narrow(len));
     }
 
     pub(super) fn sync(&mut self, id: FileId) {
         let file = self.file(id);
         for change in std::mem::take(&mut file.unsynced) {
-            change.apply(&mut file.medium);
+            file.as_it_lands(&change).apply(&mut file.medium);
         }
+        file.medium.resize(file.seen.len(), 0);
     }
 
     /// A sync that fails drops what it was to write: as if every second change had been written.
     pub(super) fn fail_sync(&mut self, id: FileId) {
         let file = self.file(id);
-        for change in std::mem::take(&mut file.unsynced).into_iter().skip(1).step_by(2) {
-            change.apply(&mut file.medium);
+        let medium_len = file.medium.len();
+        for (n, change) in std::mem::take(&mut file.unsynced).into_iter().enumerate() {
+            if n % 2 == 1 {
+                file.as_it_lands(&change).apply(&mut file.medium);
+            } else {
+                file.bar(&change, medium_len);
+            }
         }
     }
 
@@ -316,7 +359,7 @@ impl World {
 
     pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) {
         let id = FileId(self.files.len());
-        self.files.push(File { seen: bytes.clone(), medium: bytes, unsynced: Vec::new() });
+        self.files.push(File::settled(bytes));
         self.create_folder(super::folder_of(name));
         self.entries.insert(name.to_owned(), id);
         self.durable_entries.insert(name.to_owned(), id);

@@ -1,5 +1,6 @@
 //! The act: what recovery writes, once it is decided.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,15 +27,20 @@ impl UnrecoveredLog {
     /// Makes the medium hold exactly the log up to its valid end, and nothing after it.
     pub(super) fn act(self, decision: Decision, report: &mut RecoveryReport) -> Result<Begin> {
         let noted = report.was_closed;
-        let active = SegmentFile::open_to_write(&*self.directory, self.key, self.active.base())?;
+        let mut active =
+            SegmentFile::open_to_write(&*self.directory, self.key, self.active.base())?;
         if !noted {
             self.sync_entries()?;
             self.remove_note()?;
             if decision == Decision::Cut {
                 report.torn_tail = Some(self.keep_aside()?);
             }
-            report.rewritten_len = self.rewrite(&active)?;
-            active.set_len(self.valid_end.address.offset)?;
+            let end = self.valid_end.address.offset;
+            report.rewritten_len = end.saturating_sub(self.unproven_offset);
+            if report.rewritten_len > 0 {
+                active = self.write_again(active)?;
+            }
+            active.set_len(end)?;
             active.sync()?;
         }
         report.sealed_count = self.seal_unsealed()?;
@@ -86,11 +92,21 @@ impl UnrecoveredLog {
 
     /// Writes again, byte for byte, what is valid and not proved durable: it may be in the page
     /// cache only, and after a failed sync no later one would write it.
-    fn rewrite(&self, active: &SegmentFile) -> Result<u64> {
+    ///
+    /// Not to the places where it was to stand: ext4 says Ok to syncs of what is written again
+    /// where a sync has failed, and goes on taking these places for empty.
+    fn write_again(&self, active: SegmentFile) -> Result<SegmentFile> {
         let end = self.valid_end.address.offset;
-        let start = self.unproven_offset.min(end);
-        copy_range(&self.active, start, end, |bytes, offset| active.write_all_at(bytes, offset))?;
-        Ok(end - start)
+        match SegmentFile::renew(&*self.directory, self.key, active.base(), end) {
+            // Without room for a copy it is the old places or no store.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                copy_range(&self.active, self.unproven_offset, end, |bytes, offset| {
+                    active.write_all_at(bytes, offset)
+                })?;
+                Ok(active)
+            }
+            renewed => renewed.map_err(Error::io("write again", active.path())),
+        }
     }
 
     /// Keeps what is about to be cut, as far as that is worth it and can be done.
