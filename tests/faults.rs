@@ -264,8 +264,47 @@ fn a_full_disk_while_recovering_does_not_stop_it() {
     disk.inject(Fault::next(Call::Create, ErrorKind::StorageFull).forever());
     let store = disk.open(&options()).unwrap();
     assert_eq!(payloads(&store), [payload(0)]);
+    store.append("s", Expected::Any, [NewEvent::bytes("t", payload(1))]).unwrap();
     for seed in 0..20 {
-        assert_eq!(payloads(&disk.crash(seed).open(&options()).unwrap()), [payload(0)]);
+        let store = disk.crash(seed).open(&options()).unwrap();
+        assert_eq!(payloads(&store), [payload(0), payload(1)]);
+    }
+}
+
+/// Fuzzing has found it: such a store took appends, and a crash made them unreadable.
+#[test]
+fn after_a_failed_sync_a_full_disk_leaves_a_store_that_can_be_read() {
+    let append =
+        |store: &Store, n| store.append("s", Expected::Any, [NewEvent::bytes("t", payload(n))]);
+    let disk = Simulation::new();
+    let store = disk.open(&options()).unwrap();
+    append(&store, 0).unwrap();
+    disk.inject(Fault::next(Call::Sync, ErrorKind::Other));
+    assert!(matches!(append(&store, 1), Err(Error::OutcomeUnknown { .. })));
+    drop(store);
+
+    disk.inject(Fault::next(Call::Create, ErrorKind::StorageFull).forever());
+    for _ in 0..2 {
+        let store = disk.open(&options()).unwrap();
+        assert_eq!(payloads(&store).first(), Some(&payload(0)));
+        assert!(!store.recovery().is_durable);
+        assert!(matches!(append(&store, 2), Err(Error::Poisoned)));
+        assert!(matches!(store.sync(), Err(Error::Poisoned)));
+        assert!(matches!(store.close(), Err(Error::Poisoned)));
+    }
+    for seed in 0..20 {
+        let crashed = disk.crash(seed);
+        assert_eq!(payloads(&crashed.open(&options()).unwrap()).first(), Some(&payload(0)));
+    }
+
+    // Once there is room, opening it again is enough.
+    disk.heal();
+    let store = disk.open(&options()).unwrap();
+    assert!(store.recovery().is_durable);
+    append(&store, 3).unwrap();
+    let there = payloads(&store);
+    for seed in 0..50 {
+        assert_eq!(payloads(&disk.crash(seed).open(&options()).unwrap()), there, "seed {seed}");
     }
 }
 

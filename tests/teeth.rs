@@ -45,14 +45,14 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the sync of a group",
         "src/log/writer.rs",
-        "self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;\n        }\n        Ok(())",
+        "self.sync()?;\n        }\n        Ok(())",
         "}\n        Ok(())",
         &["crash"],
     ),
     tooth(
         "the sync before a new segment bears witness",
         "src/log/writer.rs",
-        "if unsynced {\n            self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;\n        }",
+        "if unsynced {\n            self.sync()?;\n        }",
         "let _ = unsynced;",
         &["crash"],
     ),
@@ -104,6 +104,13 @@ const TEETH: &[Tooth] = &[
         "src/log/commit.rs",
         "self.status = Status::Poisoned;\n        group",
         "group",
+        &["faults"],
+    ),
+    tooth(
+        "the word that a sync has failed",
+        "src/log/writer.rs",
+        "let _ = self.lock.set_len(1).or_else(|_| self.lock.write_all_at(b\"!\", 0));",
+        "let _ = &self.lock;",
         &["faults"],
     ),
     tooth(

@@ -212,8 +212,9 @@ impl Run<'_> {
     fn open(&mut self) {
         match self.disk.open(&options(&self.clock)) {
             Ok(store) => {
-                self.model.opened(store.end());
-                self.may_be_poisoned = false;
+                let is_durable = store.recovery().is_durable;
+                self.model.opened(store.end(), is_durable);
+                self.may_be_poisoned = !is_durable;
                 if self.trouble != Trouble::Dying {
                     self.heal();
                     let errors = glance(&store, &self.model.facts);
@@ -249,7 +250,13 @@ impl Run<'_> {
     fn inject(&mut self) {
         let (which, how) = (usize::from(self.input.byte()), self.input.byte());
         let Some(call) = CALLS.get(which % CALLS.len()).copied() else { return };
-        let fault = Fault::next(call, std::io::ErrorKind::StorageFull).after(u64::from(how % 16));
+        // Only creations fail for want of room. Recovery then takes places that may be lost if it has
+        // not heard of a failed sync, and with every other call failing too it might not.
+        let kind = match call {
+            Call::Create => std::io::ErrorKind::StorageFull,
+            _ => std::io::ErrorKind::Other,
+        };
+        let fault = Fault::next(call, kind).after(u64::from(how % 16));
         let fault = if how & 64 == 0 { fault } else { fault.forever() };
         self.disk.inject(fault);
         self.trouble = self.trouble.max(Trouble::Faults);

@@ -47,7 +47,7 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Open,
-    /// No more: a sync has failed.
+    /// No more: a sync has failed, or it is not known whether all is on the medium.
     Poisoned,
     /// No more, but what is in flight is finished.
     Closing,
@@ -55,12 +55,12 @@ pub(super) enum Status {
 }
 
 impl State {
-    /// A log without anything to be written, whose end is durable.
-    pub(super) fn new(end: LogEnd, last_offset: u64) -> Self {
+    /// A log without anything to be written. If it is not all durable it is poisoned.
+    pub(super) fn new(end: LogEnd, last_offset: u64, not_durable_from: Option<Position>) -> Self {
         Self {
-            status: Status::Open,
+            status: not_durable_from.map_or(Status::Open, |_| Status::Poisoned),
             written: end,
-            durable: end.position,
+            durable: not_durable_from.unwrap_or(end.position),
             last_offset,
             forming: Group::after(end),
             in_flight: Ends::new(),

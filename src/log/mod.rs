@@ -35,6 +35,9 @@ pub(crate) use segments::{Segments, list_bases};
 pub(crate) const CLEAN_NOTE: &str = "clean";
 /// How often a sync is tried that fails because of what others append.
 const SYNC_TRIES: usize = 16;
+/// The file that the writer holds a lock on. It is empty, or has one byte once a sync has failed:
+/// that takes no room, and is seen by who opens the store before the system is restarted.
+pub(crate) const LOCK: &str = "LOCK";
 /// The folder of bytes that were cut.
 pub(crate) const QUARANTINE: &str = "quarantine";
 /// The folder of the consumers' places.
@@ -193,6 +196,8 @@ pub(crate) struct Begin {
     pub(crate) end: LogEnd,
     /// Offset of the last record; 0 if there is none in the last segment.
     pub(crate) last_offset: u64,
+    /// From where on events may not be on the medium, if that is so: no append is taken then.
+    pub(crate) not_durable_from: Option<Position>,
     pub(crate) writer: Writer,
     pub(crate) sealer: Arc<Sealer>,
 }
@@ -200,13 +205,13 @@ pub(crate) struct Begin {
 impl Begin {
     /// Opens the log for appends. `follower` is told of everything from the log's end on.
     pub(crate) fn start(self, segment_len_max: u64, follower: Arc<dyn Follow>) -> Log {
-        let Self { segments, end, last_offset, mut writer, sealer } = self;
+        let Self { segments, end, last_offset, not_durable_from, mut writer, sealer } = self;
         writer.prepare_up_to(segment_len_max);
         Log {
             segments,
             segment_len_max,
             follower,
-            state: Mutex::new(State::new(end, last_offset)),
+            state: Mutex::new(State::new(end, last_offset, not_durable_from)),
             changed: Condvar::new(),
             gathered: Condvar::new(),
             writer: Mutex::new(writer),

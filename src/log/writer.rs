@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::directory::Directory;
+use crate::directory::{Directory, RandomFile};
 use crate::error::{Error, Result};
 use crate::format::SegmentHeader;
 use crate::log::group::Group;
@@ -36,6 +36,8 @@ pub(crate) enum WriteError {
 #[derive(Debug)]
 pub(crate) struct Writer {
     directory: Arc<dyn Directory>,
+    /// The file of the lock, which tells that a sync has failed.
+    lock: Arc<dyn RandomFile>,
     active: Arc<SegmentFile>,
     /// How far zeroes are written in the active segment, or tried to be.
     prepared_end: u64,
@@ -50,11 +52,12 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
+        lock: Arc<dyn RandomFile>,
         active: Arc<SegmentFile>,
         noted: bool,
         sealer: Arc<Sealer>,
     ) -> Self {
-        Self { directory, active, prepared_end: 0, segment_end_max: 0, noted, sealer }
+        Self { directory, lock, active, prepared_end: 0, segment_end_max: 0, noted, sealer }
     }
 
     /// Lets segments be prepared, up to this length.
@@ -92,7 +95,7 @@ impl Writer {
             if is_small {
                 self.prepare(group.end.address.offset);
             }
-            self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;
+            self.sync()?;
         }
         Ok(())
     }
@@ -124,6 +127,18 @@ impl Writer {
         Ok(())
     }
 
+    fn sync(&self) -> Result<(), WriteError> {
+        self.active.sync().map_err(|cause| self.unknown(cause))
+    }
+
+    /// Leaves word that a sync has failed. What it was to write may be lost to the medium for good,
+    /// whatever later syncs of the same places say.
+    fn unknown(&self, cause: Error) -> WriteError {
+        // If neither can be done, opening the store may still hear of the failure itself.
+        let _ = self.lock.set_len(1).or_else(|_| self.lock.write_all_at(b"!", 0));
+        WriteError::Unknown { cause }
+    }
+
     fn remove_note(&mut self) -> Result<()> {
         if self.noted {
             let path = self.directory.path_of(CLEAN_NOTE);
@@ -140,7 +155,7 @@ impl Writer {
         let cut = self.active.set_len(end.address.offset).and_then(|()| self.active.sync());
         match cut {
             Ok(()) => WriteError::Undone { cause, end },
-            Err(_) => WriteError::Unknown { cause },
+            Err(_) => self.unknown(cause),
         }
     }
 
@@ -155,7 +170,7 @@ impl Writer {
         segments: &Segments,
     ) -> Result<(), WriteError> {
         if unsynced {
-            self.active.sync().map_err(|cause| WriteError::Unknown { cause })?;
+            self.sync()?;
         }
         let header = SegmentHeader {
             store: self.active.key().id,

@@ -8,7 +8,7 @@ use crate::cursor::Source;
 use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence, read_small};
 use crate::error::{Error, Result};
 use crate::format::StoreMeta;
-use crate::log::{META, UnrecoveredLog, read_meta};
+use crate::log::{LOCK, META, UnrecoveredLog, read_meta};
 use crate::options::Options;
 use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
 use crate::store::open_index::{IndexPlace, random_from_system};
@@ -17,7 +17,6 @@ use crate::store::{Indexer, Inner, Store};
 use crate::sync::Mutex;
 use crate::types::{StoreId, StoreKey};
 
-const LOCK: &str = "LOCK";
 /// What a creation that was interrupted may have left, besides temporary files.
 const OF_CREATION: [&str; 2] = [LOCK, LOG_FOLDER];
 
@@ -90,7 +89,11 @@ impl Options {
         let (begin, mut recovery) = unrecovered.recover()?;
         remove_leftovers(&*directory);
         let segments = Arc::clone(&begin.segments);
-        let (index, found) = self.bring_up(&*directory, place, &segments, opened);
+        let (index, found) = if recovery.is_durable {
+            self.bring_up(&*directory, place, &segments, opened)
+        } else {
+            self.leave_alone(&segments, opened)
+        };
         recovery.index = found;
         let index = Arc::new(index);
         let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));

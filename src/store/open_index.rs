@@ -196,6 +196,19 @@ impl Options {
         }
     }
 
+    /// Uses no index, because what it would name may not be durable.
+    pub(super) fn leave_alone(
+        &self,
+        segments: &Segments,
+        opened: Opened,
+    ) -> (Index, IndexRecovery) {
+        if let Some(index) = opened.index {
+            index.close();
+        }
+        let reason = IndexTrouble::LogNotDurable;
+        (self.no_index(segments.store()), IndexRecovery::Unavailable { reason })
+    }
+
     /// Moves the old index aside and builds a new one from the log.
     fn rebuild(
         &self,

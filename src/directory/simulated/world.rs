@@ -302,7 +302,7 @@ impl World {
         if !folder.is_empty() && !self.folders.contains(folder) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let names = self.entries.keys().chain(&self.folders).chain(&self.locks);
+        let names = self.entries.keys().chain(&self.folders);
         let inside = names.filter(|name| super::folder_of(name) == folder && !name.is_empty());
         Ok(inside.filter_map(|name| name.rsplit('/').next()).map(str::to_owned).collect())
     }
@@ -321,6 +321,9 @@ impl World {
     }
 
     pub(super) fn lock(&mut self, name: &str) -> bool {
+        if !self.entries.contains_key(name) {
+            self.put(name, Vec::new());
+        }
         self.locks.insert(name.to_owned())
     }
 
@@ -360,7 +363,11 @@ impl World {
     pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) {
         let id = FileId(self.files.len());
         self.files.push(File::settled(bytes));
-        self.create_folder(super::folder_of(name));
+        let folder = super::folder_of(name);
+        if !folder.is_empty() {
+            self.create_folder(folder);
+            self.durable_folders.insert(folder.to_owned());
+        }
         self.entries.insert(name.to_owned(), id);
         self.durable_entries.insert(name.to_owned(), id);
         let folder = super::folder_of(name);

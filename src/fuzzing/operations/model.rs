@@ -128,8 +128,9 @@ impl Model {
         self.least_count = self.durable_count;
     }
 
-    /// Takes note of what was found when the store was opened. What it shows then is durable.
-    pub(super) fn opened(&mut self, end: Position) {
+    /// Takes note of what was found when the store was opened. What it shows then is durable, unless
+    /// it says otherwise.
+    pub(super) fn opened(&mut self, end: Position, is_durable: bool) {
         self.facts.append(&mut self.unknown);
         let count = usize::try_from(end.get()).unwrap_or(usize::MAX);
         let least = self.least_count;
@@ -137,7 +138,9 @@ impl Model {
         assert!(count <= self.facts.len(), "{count} events are there that were not appended");
         self.facts.truncate(count);
         assert!(self.facts.last().is_none_or(|last| last.ends_batch), "half a batch is left");
-        self.is_poisoned = false;
-        self.all_durable();
+        self.is_poisoned = !is_durable;
+        if is_durable {
+            self.all_durable();
+        }
     }
 }

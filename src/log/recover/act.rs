@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::directory::Directory;
+use crate::directory::{Directory, RandomFile};
 use crate::error::{Error, Result};
 use crate::log::decide::Decision;
 use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
-use crate::log::{Begin, CLEAN_NOTE, QUARANTINE, Segments};
+use crate::log::{Begin, CLEAN_NOTE, LOCK, QUARANTINE, Segments};
 use crate::report::{RecoveryReport, TornTail};
 use crate::segment::{FOLDER, SegmentFile, seal, wide};
 
@@ -27,6 +27,9 @@ impl UnrecoveredLog {
     /// Makes the medium hold exactly the log up to its valid end, and nothing after it.
     pub(super) fn act(self, decision: Decision, report: &mut RecoveryReport) -> Result<Begin> {
         let noted = report.was_closed;
+        let witness = self.witness();
+        let lock = self.directory.open_to_write(LOCK);
+        let lock = lock.map_err(Error::io("open", &self.directory.path_of(LOCK)))?;
         let mut active =
             SegmentFile::open_to_write(&*self.directory, self.key, self.active.base())?;
         if !noted {
@@ -38,10 +41,13 @@ impl UnrecoveredLog {
             let end = self.valid_end.address.offset;
             report.rewritten_len = end.saturating_sub(self.unproven_offset);
             if report.rewritten_len > 0 {
-                active = self.write_again(active)?;
+                (active, report.is_durable) = self.write_again(active, &*lock)?;
             }
             active.set_len(end)?;
             active.sync()?;
+            if report.is_durable && self.has_word(&*lock)? {
+                lock.set_len(0).map_err(Error::io("cut", &self.directory.path_of(LOCK)))?;
+            }
         }
         report.sealed_count = self.seal_unsealed()?;
         let segments = Arc::new(Segments::new(
@@ -51,8 +57,16 @@ impl UnrecoveredLog {
             self.valid_end,
         ));
         let sealer = Arc::new(Sealer::default());
-        let writer = Writer::new(self.directory, Arc::new(active), noted, Arc::clone(&sealer));
-        Ok(Begin { segments, end: self.valid_end, last_offset: self.last_offset, writer, sealer })
+        let writer =
+            Writer::new(self.directory, lock, Arc::new(active), noted, Arc::clone(&sealer));
+        Ok(Begin {
+            segments,
+            end: self.valid_end,
+            last_offset: self.last_offset,
+            not_durable_from: (!report.is_durable).then(|| witness.unwrap_or_default()),
+            writer,
+            sealer,
+        })
     }
 
     /// Seals full segments that a crash has left open, and returns how many. One that cannot be
@@ -95,18 +109,32 @@ impl UnrecoveredLog {
     ///
     /// Not to the places where it was to stand: ext4 says Ok to syncs of what is written again
     /// where a sync has failed, and goes on taking these places for empty.
-    fn write_again(&self, active: SegmentFile) -> Result<SegmentFile> {
+    ///
+    /// Returns the file, and whether it is on the medium now.
+    fn write_again(
+        &self,
+        active: SegmentFile,
+        lock: &dyn RandomFile,
+    ) -> Result<(SegmentFile, bool)> {
         let end = self.valid_end.address.offset;
         match SegmentFile::renew(&*self.directory, self.key, active.base(), end) {
-            // Without room for a copy it is the old places or no store.
+            // Without room for a copy the old places must do, which they do if no sync has failed.
+            // If one has, what the store has may yet be lost, and no append may stand behind it.
             Err(error) if error.kind() == ErrorKind::StorageFull => {
+                let has_failed = self.has_word(lock)? || active.sync().is_err();
                 copy_range(&self.active, self.unproven_offset, end, |bytes, offset| {
                     active.write_all_at(bytes, offset)
                 })?;
-                Ok(active)
+                Ok((active, !has_failed))
             }
-            renewed => renewed.map_err(Error::io("write again", active.path())),
+            renewed => Ok((renewed.map_err(Error::io("write again", active.path()))?, true)),
         }
+    }
+
+    /// Whether the process that had the store open before has left word that a sync failed.
+    fn has_word(&self, lock: &dyn RandomFile) -> Result<bool> {
+        let len = lock.len();
+        Ok(len.map_err(Error::io("read the length of", &self.directory.path_of(LOCK)))? > 0)
     }
 
     /// Keeps what is about to be cut, as far as that is worth it and can be done.

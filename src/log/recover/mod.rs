@@ -83,6 +83,7 @@ impl UnrecoveredLog {
             scanned_count: self.scanned_count,
             torn_tail: None,
             rewritten_len: 0,
+            is_durable: true,
             sealed_count: 0,
             witness: witnesses.highest(),
             index: IndexRecovery::Current,
