@@ -145,7 +145,7 @@ const TEETH: &[Tooth] = &[
     tooth(
         "writing again what may be in memory only",
         "src/log/recover/act.rs",
-        "active = self.write_again(active)?;",
+        "(active, report.is_durable) = self.write_again(active, &*lock)?;",
         "active = SegmentFile::open_to_write(&*self.directory, self.key, active.base())?;",
         &["crash", "faults"],
     ),
