@@ -134,6 +134,35 @@ fn no_failed_creation_of_a_segment_loses_or_bends_anything() {
     strike_each(Call::Rename, ErrorKind::Other);
 }
 
+/// What does not fit any more begins another segment; what is smaller goes on in this one, which
+/// must be the last.
+#[test]
+fn a_segment_that_could_not_be_created_is_not_there() {
+    for call in [Call::Create, Call::Write, Call::Sync, Call::Rename, Call::SyncFolder] {
+        for after in 0..3 {
+            let disk = Simulation::new();
+            let store = disk.open(&options()).unwrap();
+            let append =
+                |len| store.append("s", Expected::Any, [NewEvent::bytes("t", vec![7; len])]);
+            append(3_000).unwrap();
+            disk.inject(Fault::next(call, ErrorKind::Other).after(after));
+            let rolled = append(3_000);
+            disk.heal();
+            let count = 1 + usize::from(rolled.is_ok());
+            let count = count + usize::from(append(100).is_ok()) + usize::from(append(100).is_ok());
+            let what = format!("{call:?} {after}: {rolled:?}");
+            if matches!(rolled, Err(Error::OutcomeUnknown { .. })) {
+                continue;
+            }
+            assert!(count >= 3, "{what}");
+            for seed in 0..20 {
+                let store = disk.crash(seed).open(&options()).unwrap();
+                assert_eq!(payloads(&store).len(), count, "{what}, crash {seed}");
+            }
+        }
+    }
+}
+
 #[test]
 fn no_failed_sync_of_a_folder_loses_or_bends_anything() {
     strike_each(Call::SyncFolder, ErrorKind::Other);

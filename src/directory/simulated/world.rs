@@ -182,9 +182,9 @@ impl World {
         self.call_count += 1;
     }
 
-    /// How much of a write that fails is written: sometimes nothing, sometimes a part.
+    /// How much of a write that fails is written: nothing, a part, or all of it.
     pub(super) fn short_len(&self, len: usize) -> usize {
-        len * narrow(self.call_count % 4) / 4
+        len * narrow(self.call_count % 5) / 4
     }
 
     fn file(&mut self, id: FileId) -> &mut File {
