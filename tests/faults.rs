@@ -300,6 +300,23 @@ fn a_full_disk_while_recovering_does_not_stop_it() {
     }
 }
 
+/// Nothing was promised of it, but it was seen.
+#[test]
+fn what_is_seen_after_recovering_on_a_full_disk_stays() {
+    let disk = Simulation::new();
+    let store = disk.open(&options()).unwrap();
+    let batch = Batch::new().append("s", Expected::Any, [NewEvent::bytes("t", payload(0))]);
+    store.append_batch(batch.durability(Durability::Buffered)).unwrap();
+    let disk = disk.restart();
+    disk.inject(Fault::next(Call::Create, ErrorKind::StorageFull).forever());
+    let store = disk.open(&options()).unwrap();
+    assert!(store.recovery().is_durable);
+    assert_eq!(payloads(&store), [payload(0)]);
+    for seed in 0..50 {
+        assert_eq!(payloads(&disk.crash(seed).open(&options()).unwrap()), [payload(0)]);
+    }
+}
+
 /// Fuzzing has found it: such a store took appends, and a crash made them unreadable.
 #[test]
 fn after_a_failed_sync_a_full_disk_leaves_a_store_that_can_be_read() {

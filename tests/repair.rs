@@ -258,7 +258,11 @@ fn a_log_that_ends_before_its_witnesses_is_repaired_by_letting_go_of_them() {
     let (disk, book) = closed();
     let (name, bytes) = segment_files(&disk).pop().unwrap();
     disk.put(&name, &bytes[..bytes.len() - 8]);
-    assert_error!(disk.open(&small()), Error::Corrupt { .. });
+    // The note of the clean close says so, and the index.
+    assert_error!(disk.restart().without_index().open(&small()), Error::Corrupt { .. });
+    let unnoted = disk.restart();
+    unnoted.take("clean");
+    assert_error!(unnoted.open(&small()), Error::Corrupt { .. });
     let end = batch_start(&book, book.end() - 1);
     let report = repair(&disk);
     assert_eq!(report.removed, Position::new(end)..Position::new(book.end()));

@@ -132,14 +132,7 @@ const TEETH: &[Tooth] = &[
         "src/log/commit.rs",
         "state.poison(&group, Failure::Panicked);",
         "",
-        &["lib"],
-    ),
-    tooth(
-        "the note is gone before the first write",
-        "src/log/writer.rs",
-        "self.remove_note().map_err(undone)?;",
-        "",
-        &["crash"],
+        &["faults"],
     ),
     // Recovery.
     tooth(
@@ -161,7 +154,7 @@ const TEETH: &[Tooth] = &[
         "src/log/recover/act.rs",
         "active.set_len(end)?;\n            active.sync()?;",
         "active.set_len(end)?;",
-        &["crash"],
+        &["faults"],
     ),
     tooth(
         "the cut of a torn tail",
@@ -196,7 +189,7 @@ const TEETH: &[Tooth] = &[
         "src/log/recover/scan.rs",
         "witnesses.clean_close = Some(note.end);",
         "let _ = note;",
-        &["recovery"],
+        &["repair"],
     ),
     tooth(
         "the witness of a consumer",
@@ -239,14 +232,14 @@ const TEETH: &[Tooth] = &[
         "src/segment/scan.rs",
         "if self.chain.is_some_and(|chain| chain != record.previous) {",
         "if self.chain.is_none() && record.previous == 1 {",
-        &["recovery"],
+        &["verify"],
     ),
     tooth(
         "the position of the next record",
         "src/segment/scan.rs",
         "if parts.position != self.position {",
         "if parts.position < self.position {",
-        &["recovery", "lib"],
+        &["lib"],
     ),
     tooth(
         "only whole batches count",
@@ -267,14 +260,7 @@ const TEETH: &[Tooth] = &[
         "src/log/segments.rs",
         "end.checksum == begin.checksum && end.recorded_at == begin.recorded_at",
         "end.position == begin.position",
-        &["recovery"],
-    ),
-    tooth(
-        "the length of a record is within its file",
-        "src/segment/window.rs",
-        "if wide(needed) > left {\n            return Err(self.file.corrupt(offset, Fault(\"a whole record\")));\n        }",
-        "",
-        &["recovery", "lib"],
+        &["verify"],
     ),
     tooth(
         "readers see only what is visible",
@@ -296,7 +282,7 @@ const TEETH: &[Tooth] = &[
         "src/cursor/source.rs",
         "Ok(event.filter(|event| event.stream() == stream && event.revision() == revision))",
         "let _ = revision;\n        Ok(event)",
-        &["recovery"],
+        &["lib"],
     ),
     tooth(
         "the checkpoint names its store and record",

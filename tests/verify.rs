@@ -35,10 +35,16 @@ fn fill(book: &mut Book, store: &Store) {
 }
 
 /// The segments of a simulated store, by name, with their bytes.
-fn segment_files(disk: &Simulation) -> Vec<(String, Vec<u8>)> {
+fn segments_of(disk: &Simulation) -> Vec<(String, Vec<u8>)> {
     let mut files = disk.files();
     files.retain(|(name, _)| name.starts_with("log/"));
     files.sort();
+    files
+}
+
+/// The same, of which there must be several.
+fn segment_files(disk: &Simulation) -> Vec<(String, Vec<u8>)> {
+    let files = segments_of(disk);
     assert!(files.len() > 3, "{} segments", files.len());
     files
 }
@@ -430,6 +436,72 @@ fn a_store_that_is_being_appended_to_is_never_said_to_be_damaged() {
         assert!(checker.join().unwrap() > 0);
     });
     assert!(store.verify().unwrap().is_sound());
+}
+
+/// Two copies of a store went on apart, and a record of one was put into the other: its checksum is
+/// right, so is its position, and the record after it follows from another one.
+#[test]
+fn a_record_of_a_copy_that_went_another_way_is_noticed() {
+    let disk = Simulation::new();
+    let store = disk.open(&Options::new()).unwrap();
+    let append = |store: &Store, text: &str| {
+        store.append("s", Expected::Any, [NewEvent::text("t", text)]).unwrap();
+    };
+    append(&store, "both");
+    store.close().unwrap();
+    let copies = ["mine", "thin"].map(|text| {
+        let copy = disk.restart();
+        let store = copy.open(&Options::new()).unwrap();
+        append(&store, text);
+        append(&store, "more");
+        store.close().unwrap();
+        copy
+    });
+    let name = "log/00000000000000000000.seg";
+    let [mine, other] = copies
+        .each_ref()
+        .map(|copy| copy.files().into_iter().find(|(file, _)| file == name).unwrap().1);
+    let offsets = offsets_in(&mine);
+    assert_eq!(offsets, offsets_in(&other));
+    let mut spliced = mine.clone();
+    let place = offsets[1]..offsets[2];
+    spliced[place.clone()].copy_from_slice(&other[place]);
+    assert_ne!(spliced, mine);
+    copies[0].put(name, spliced);
+
+    let inspection = copies[0].inspect().unwrap();
+    assert_eq!(inspection.verify().damage_count, 1);
+    let store = copies[0].open(&Options::new()).unwrap();
+    let read: Vec<_> = store.read_all().collect();
+    assert_error!(&read[read.len() - 1], Error::Corrupt { .. });
+    assert!(!store.verify().unwrap().is_sound());
+}
+
+/// The same with a whole segment, whose header and records hang together.
+#[test]
+fn a_segment_of_a_copy_that_went_another_way_is_noticed() {
+    let disk = Simulation::new();
+    disk.open(&small()).unwrap().close().unwrap();
+    let copies = [1_u8, 2].map(|byte| {
+        let copy = disk.restart();
+        let store = copy.open(&small()).unwrap();
+        for _ in 0..12 {
+            store.append("s", Expected::Any, [NewEvent::bytes("t", vec![byte; 1_500])]).unwrap();
+        }
+        store.close().unwrap();
+        copy
+    });
+    let [mine, other] = copies.each_ref().map(segments_of);
+    assert!(mine.len() > 4 && mine.len() == other.len());
+    let (name, bytes) = &other[1];
+    assert_eq!((name, bytes.len()), (&mine[1].0, mine[1].1.len()));
+    copies[0].put(name, bytes.clone());
+    let store = copies[0].open(&small()).unwrap();
+    let read: Vec<_> = store.read_all().collect();
+    assert_error!(&read[read.len() - 1], Error::Corrupt { .. });
+    let right = |event: &annals::Event| event.payload().iter().all(|byte| *byte == 1);
+    assert!(read.iter().flatten().all(right), "an event of the other copy was given");
+    assert!(store.verify().unwrap().damage_count > 0);
 }
 
 #[test]

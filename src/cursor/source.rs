@@ -359,3 +359,70 @@ impl Source {
         Ok(scanner.offset() == address.offset && address.offset < limit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cursor::StreamCursor;
+    use crate::directory::{Directory, SimulatedDirectory};
+    use crate::event::{Expected, NewEvent};
+    use crate::index::{IndexOptions, MemoryTrees};
+    use crate::log::{UnrecoveredLog, read_meta};
+    use crate::options::Options;
+    use crate::store::IndexPlace;
+    use crate::types::Entry;
+
+    const TEXTS: [&str; 3] = ["one", "two", "three"];
+
+    /// A log with some events of one stream, and where they stand.
+    fn log() -> (Segments, Vec<Entry>) {
+        let directory: Arc<dyn Directory> = Arc::new(SimulatedDirectory::new());
+        let place = IndexPlace::Memory(MemoryTrees::default());
+        let store = Options::new().open_in(Arc::clone(&directory), &place).unwrap();
+        for text in TEXTS {
+            store.append("s", Expected::Any, [NewEvent::text("t", text)]).unwrap();
+        }
+        store.close().unwrap();
+        let key = read_meta(&*directory).unwrap().unwrap().key;
+        let (segments, _) = UnrecoveredLog::scan(directory, key).unwrap().look();
+        let mut scanner = segments.scan(Position::START).unwrap();
+        let limit = segments.visible().address.offset;
+        let mut entries = Vec::new();
+        while let Ok((record, address)) = scanner.read(limit) {
+            entries.push(Entry {
+                stream: "s".into(),
+                revision: record.parts.revision,
+                position: record.parts.position,
+                recorded_at: record.parts.recorded_at,
+                address,
+            });
+        }
+        (segments, entries)
+    }
+
+    /// Every value in the trees has a checksum, so that only an index that was filled wrongly does
+    /// this: by a bug, or from a copy of the log that went another way.
+    #[test]
+    fn an_index_that_points_to_other_events_is_not_believed() {
+        let (segments, mut entries) = log();
+        let (first, last) = (entries[0].address, entries[2].address);
+        (entries[0].address, entries[2].address) = (last, first);
+        let options = IndexOptions {
+            checkpoint_event_count: 100,
+            mark_interval_len: 1,
+            ends_cache_count_max: 10,
+        };
+        let trees = Box::new(MemoryTrees::default());
+        let index = Index::open(trees, segments.store(), options).unwrap().0;
+        index.add(&entries, segments.visible());
+        let source = Arc::new(Source::new(Arc::new(segments), Arc::new(index)));
+        let read = |cursor: StreamCursor| {
+            let texts = cursor.map(|event| event.unwrap().payload().to_vec());
+            texts.map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
+        };
+        let cursor = || StreamCursor::new(Arc::clone(&source), Arc::new(()), "s");
+        assert_eq!(read(cursor()), TEXTS);
+        assert!(source.index().fault().is_some());
+        assert_eq!(read(cursor().backwards()), ["three", "two", "one"]);
+    }
+}

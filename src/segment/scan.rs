@@ -201,6 +201,22 @@ mod tests {
         std::iter::from_fn(|| scanner.read(limit).ok()).count()
     }
 
+    /// Where a scan begins in the middle there is no chain to check, only what is said to be there.
+    #[test]
+    fn a_scan_that_begins_at_another_record_than_it_should_gives_none() {
+        let file = segment_of(&[Timestamp::from_nanos(7), Timestamp::from_nanos(8)]);
+        let (offset, limit) = (wide(SEGMENT_HEADER_LEN), file.len().unwrap());
+        let read = |position| {
+            let link = Link::at(Position::new(position));
+            Scanner::new(Arc::clone(&file), offset, link).read(limit)
+        };
+        assert!(read(0).is_ok());
+        assert!(read(1).is_err() && read(u64::MAX).is_err());
+        let link = Link { position: Position::START, ..Link::at(Position::new(1)) };
+        let second = offset + u64::from(read(0).unwrap().0.len);
+        assert!(Scanner::new(Arc::clone(&file), second, link).read(limit).is_err());
+    }
+
     #[test]
     fn a_batch_at_the_time_of_the_one_before_does_not_follow() {
         let time = Timestamp::from_nanos;
