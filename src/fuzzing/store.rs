@@ -16,7 +16,7 @@ use crate::fuzzing::facts::{Fact, end_of, stream_end};
 use crate::fuzzing::input::Input;
 use crate::fuzzing::reading::{Oracle, facts_in, inspect, read};
 use crate::inspect::Inspection;
-use crate::log::{CLEAN_NOTE, CONSUMERS, META, QUARANTINE};
+use crate::log::{CLEAN_NOTE, CONSUMERS, LOCK, META, QUARANTINE};
 use crate::options::Durability;
 use crate::segment::{FOLDER, name_of, parse_name};
 use crate::simulation::Simulation;
@@ -163,8 +163,10 @@ impl Visit {
         intact(META).is_some() && intact(CLEAN_NOTE).is_some()
     }
 
+    /// All files but that of the lock, which says nothing of what is in the store and is created
+    /// whenever someone tries to open it.
     fn files(&self) -> Files {
-        self.disk.files().into_iter().collect()
+        self.disk.files().into_iter().filter(|(name, _)| name != LOCK).collect()
     }
 
     /// Looks at the store from beside, opens it, and goes on with it if that can be.
