@@ -150,13 +150,6 @@ const TEETH: &[Tooth] = &[
         &["faults"],
     ),
     tooth(
-        "the sync of what recovery keeps",
-        "src/log/recover/act.rs",
-        "active.set_len(end)?;\n            active.sync()?;",
-        "active.set_len(end)?;",
-        &["faults"],
-    ),
-    tooth(
         "the cut of a torn tail",
         "src/log/recover/act.rs",
         "active.set_len(end)?;\n            active.sync()?;",

@@ -463,15 +463,16 @@ fn a_record_of_a_copy_that_went_another_way_is_noticed() {
         .map(|copy| copy.files().into_iter().find(|(file, _)| file == name).unwrap().1);
     let offsets = offsets_in(&mine);
     assert_eq!(offsets, offsets_in(&other));
-    let mut spliced = mine.clone();
+    let mut spliced = other.clone();
     let place = offsets[1]..offsets[2];
-    spliced[place.clone()].copy_from_slice(&other[place]);
-    assert_ne!(spliced, mine);
-    copies[0].put(name, spliced);
+    // Of the first copy, so that its time is earlier than that of what follows.
+    spliced[place.clone()].copy_from_slice(&mine[place]);
+    assert_ne!(spliced, other);
+    copies[1].put(name, spliced);
 
-    let inspection = copies[0].inspect().unwrap();
+    let inspection = copies[1].inspect().unwrap();
     assert_eq!(inspection.verify().damage_count, 1);
-    let store = copies[0].open(&Options::new()).unwrap();
+    let store = copies[1].open(&Options::new()).unwrap();
     let read: Vec<_> = store.read_all().collect();
     assert_error!(&read[read.len() - 1], Error::Corrupt { .. });
     assert!(!store.verify().unwrap().is_sound());
