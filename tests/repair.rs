@@ -321,6 +321,33 @@ fn a_repair_that_a_crash_interrupts_anywhere_is_finished_by_another() {
     assert!(unfinished > 50 && states > 100, "{unfinished} of {states}");
 }
 
+/// It needs room for copies, and where there is none the store that could be used still can.
+#[test]
+fn a_repair_without_room_leaves_the_store_as_it_was() {
+    let (disk, _, _) = damaged();
+    let originals = |disk: &Simulation| {
+        let mut files = disk.files();
+        files.retain(|(name, _)| !name.starts_with("quarantine/"));
+        files
+    };
+    let mut refused = 0;
+    for after in 0.. {
+        let full = disk.restart();
+        let plan = full.plan_repair().unwrap();
+        let before = originals(&full);
+        full.inject(Fault::next(Call::Write, ErrorKind::StorageFull).after(after).forever());
+        let done = plan.carry_out();
+        full.heal();
+        if originals(&full).iter().any(|(name, _)| name == "repairing") || done.is_ok() {
+            break;
+        }
+        assert!(matches!(done, Err(Error::Io { .. })), "{done:?}");
+        assert!(originals(&full) == before, "{after}");
+        refused += 1;
+    }
+    assert!(refused >= 4, "{refused} writes before the first change");
+}
+
 #[test]
 fn a_repair_whose_calls_fail_can_be_done_again() {
     let (disk, book, end) = damaged();

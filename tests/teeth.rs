@@ -324,7 +324,7 @@ const TEETH: &[Tooth] = &[
     tooth(
         "a repair keeps what it cuts",
         "src/store/repair/act.rs",
-        "self.copy(&name_of(first), &format!(\"{kept}/{}\", name_of(first)))?;",
+        "names.extend(cut.has_segment.then(|| name_of(cut.end.address.segment)));",
         "",
         &["repair"],
     ),

@@ -7,12 +7,13 @@
 mod common;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use annals::inspect::Inspection;
-use annals::simulation::Simulation;
+use annals::simulation::{Call, Fault, Simulation};
 use annals::verify::{IndexCheck, Report, Step};
 use annals::{Durability, Error, Expected, IndexRecovery, NewEvent, Options, Position, Store};
 use common::{Book, Seen, assert_agrees, assert_error, place, segments, small};
@@ -436,6 +437,41 @@ fn a_store_that_is_being_appended_to_is_never_said_to_be_damaged() {
         assert!(checker.join().unwrap() > 0);
     });
     assert!(store.verify().unwrap().is_sound());
+}
+
+/// A full disk may leave a segment without its seal, on appending, on closing, and on recovering.
+/// It is sealed as soon as that can be, and is no damage before.
+#[test]
+fn what_could_not_be_sealed_is_no_damage() {
+    let options = small().durability(Durability::Sync);
+    let event = || [NewEvent::bytes("t", vec![7; 1_500])];
+    for call in [Call::Write, Call::SetLen, Call::Sync] {
+        for after in 0..30 {
+            let what = format!("{call:?} {after}");
+            let disk = Simulation::new();
+            let store = disk.open(&options).unwrap();
+            disk.inject(Fault::next(call, ErrorKind::Other).after(after).forever());
+            while store.end().get() < 9 && store.append("s", Expected::Any, event()).is_ok() {}
+            let _ = store.close();
+            let report = disk.inspect().unwrap().verify();
+            assert!(report.is_sound(), "{what}: {report:?}");
+
+            let disk = disk.restart();
+            disk.inject(Fault::next(call, ErrorKind::Other).after(after % 7));
+            let opened = disk.open(&options);
+            disk.heal();
+            let store = opened.unwrap_or_else(|_| disk.open(&options).unwrap());
+            let report = store.verify().unwrap();
+            assert!(report.is_sound(), "{what}: {report:?}");
+            for _ in 0..9 {
+                store.append("s", Expected::Any, event()).unwrap();
+            }
+            store.close().unwrap();
+            let report = disk.inspect().unwrap().verify();
+            assert!(report.is_sound(), "{what}: {report:?}");
+            assert_eq!(report.sealed_count, report.segment_count - 1, "{what}");
+        }
+    }
 }
 
 /// Two copies of a store went on apart, and a record of one was put into the other: its checksum is

@@ -96,6 +96,7 @@ impl Inspection {
     /// What is damaged or missing at the end of the log, so that
     /// [`Store::open`](crate::Store::open) would refuse it: [`Error::Corrupt`].
     ///
+    /// A repair that was not finished does not show here, and is refused as well.
     /// Damage further ahead is found by the cursors, which give what is sound before it.
     #[must_use]
     pub fn damage(&self) -> Option<&Error> {
@@ -128,7 +129,8 @@ impl Inspection {
     /// [`Store::verify`](crate::Store::verify) does. The index is not looked at; that the
     /// revisions of each stream skip none is checked from the log alone.
     ///
-    /// Takes some 50 MB of memory at most, whatever the number of streams.
+    /// Takes some 60 MB of memory at most, whatever the number of streams. Beside an application
+    /// whose disk is full, a batch that was seen may have been undone since, and is reported then.
     #[must_use]
     pub fn verify(&self) -> Report {
         self.verify_watched(|_| ControlFlow::Continue(()))

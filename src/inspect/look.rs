@@ -13,7 +13,8 @@ use crate::log::{Segments, UnrecoveredLog, list_bases};
 use crate::types::{LogEnd, Position, StoreKey};
 use crate::verify::{Damaged, is_damage};
 
-/// How often the log is looked at until two looks agree that it is damaged.
+/// How often the log is looked at until two looks agree that it is damaged. The last look is
+/// believed in any case: nothing is written that long without a whole batch being seen.
 const LOOKS_MAX: usize = 10;
 /// How long to wait between two looks: longer than a write and a roll take, as a rule.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);

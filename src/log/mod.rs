@@ -167,7 +167,8 @@ impl Log {
             return closed;
         }
         self.writer.lock().trim(end.address.offset)?;
-        self.leave_note(&end, last_offset)
+        // A closed store has all its full segments sealed. This one is opened as after a crash.
+        if self.sealer.is_done() { self.leave_note(&end, last_offset) } else { Ok(()) }
     }
 
     fn leave_note(&self, end: &LogEnd, last_offset: u64) -> Result<()> {

@@ -43,6 +43,11 @@ impl Sealer {
         self.seal_all();
     }
 
+    /// Whether nothing waits to be sealed.
+    pub(crate) fn is_done(&self) -> bool {
+        self.full.lock().is_empty()
+    }
+
     /// Whether the segment that begins at `base` waits to be sealed, or is being sealed.
     pub(crate) fn holds(&self, base: Position) -> bool {
         self.full.lock().iter().any(|(file, _)| file.base() == base)

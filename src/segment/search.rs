@@ -91,9 +91,12 @@ impl<'a> Search<'a> {
         while self.offset < self.end {
             let offset = self.offset;
             self.offset += STEP;
-            let Some(claim) = self.window.claim_at(offset, self.end)?.filter(&telling) else {
-                continue;
+            let claim = match self.window.claim_at(offset, self.end) {
+                // The file has become shorter: it was prepared with zeroes, and is sealed now.
+                Err(Error::Corrupt { .. }) => return Ok(None),
+                claim => claim?.filter(&telling),
             };
+            let Some(claim) = claim else { continue };
             self.effort = self.effort.checked_sub(claim.len).ok_or_else(|| {
                 let fault = Fault("bytes that can be told to be a torn tail or damage");
                 self.file.corrupt(self.start, fault)

@@ -87,7 +87,6 @@ impl Options {
             unrecovered.add_index_checkpoint(checkpoint.position);
         }
         let (begin, mut recovery) = unrecovered.recover()?;
-        remove_leftovers(&*directory);
         let segments = Arc::clone(&begin.segments);
         let (index, found) = if recovery.is_durable {
             self.bring_up(&*directory, place, &segments, opened)
@@ -152,18 +151,6 @@ fn refuse_what_is_no_store(disk: &DiskDirectory) -> Result<()> {
         return Ok(());
     }
     Err(not_a_store())
-}
-
-/// Removes files that were to take the place of others when the process ended. They take up room
-/// and nothing else, so what cannot be removed may stay.
-fn remove_leftovers(directory: &dyn Directory) {
-    for folder in ["", LOG_FOLDER] {
-        let names = directory.list(folder).unwrap_or_default();
-        for name in names.iter().filter(|name| name.starts_with(TEMPORARY_PREFIX)) {
-            let name = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            let _ = directory.remove(&name);
-        }
-    }
 }
 
 pub(super) fn take_lock(directory: &dyn Directory) -> Result<Box<dyn Lock>> {

@@ -66,9 +66,14 @@ impl Damaged {
 /// The end of the last sound batch of a segment, whatever is damaged before it.
 fn last_end(directory: &dyn Directory, key: StoreKey, base: Position) -> Result<LogEnd> {
     let file = Arc::new(SegmentFile::open_to_read(directory, key, base)?);
-    let header = file.header()?;
     let limit = file.len()?;
-    let mut scanner = Scanner::from_header(Arc::clone(&file), &header);
+    // Behind a header that is damaged there may be records all the same.
+    let mut scanner = match file.header() {
+        Err(error) if is_damage(&error) => {
+            Scanner::new(Arc::clone(&file), records_start(), Link::at(base))
+        }
+        header => Scanner::from_header(Arc::clone(&file), &header?),
+    };
     let mut end = scanner.end();
     loop {
         match scanner.read(limit) {

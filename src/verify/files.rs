@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::directory::{Directory, read_small};
+use crate::directory::{Directory, TEMPORARY_PREFIX, read_small};
 use crate::error::{Error, Result};
 use crate::format::{SLOTS_LEN, Slot};
 use crate::log::{CONSUMERS, META, Segments, read_meta};
@@ -15,7 +15,7 @@ pub(super) fn check(segments: &Segments, end: &LogEnd) -> Vec<Damage> {
     errors.extend(check_meta(segments).err());
     match list_consumers(&**segments.directory()) {
         Ok(names) => {
-            errors.extend(names.iter().filter_map(|name| check_slots(segments, end, name).err()));
+            errors.extend(names.iter().filter_map(|name| check_slots(segments, name).err()));
         }
         Err(error) => errors.push(error),
     }
@@ -34,13 +34,16 @@ fn check_meta(segments: &Segments) -> Result<()> {
 /// The names of the files of consumers.
 pub(crate) fn list_consumers(directory: &dyn Directory) -> Result<Vec<String>> {
     match directory.list(CONSUMERS) {
-        Ok(names) => Ok(names),
+        Ok(mut names) => {
+            names.retain(|name| !name.starts_with(TEMPORARY_PREFIX));
+            Ok(names)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::io("list", &directory.path_of(CONSUMERS))(error)),
     }
 }
 
-fn check_slots(segments: &Segments, end: &LogEnd, name: &str) -> Result<()> {
+fn check_slots(segments: &Segments, name: &str) -> Result<()> {
     let directory = &**segments.directory();
     let name = format!("{CONSUMERS}/{name}");
     let path = directory.path_of(&name);
@@ -51,9 +54,6 @@ fn check_slots(segments: &Segments, end: &LogEnd, name: &str) -> Result<()> {
     match Slot::latest(&bytes) {
         Err(fault) => corrupt(fault.0),
         Ok(slot) if slot.store != segments.store() => corrupt("a consumer of this store"),
-        Ok(slot) if slot.position > end.position.max(segments.visible().position) => {
-            corrupt("a position up to the end of the log")
-        }
         Ok(_) => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use crate::log::Segments;
 use crate::segment::Window;
 use crate::types::{LogEnd, Revision};
 use crate::verify::fingerprint::Fingerprint;
-use crate::verify::{IndexCheck, Step, Teller, Watch};
+use crate::verify::{IndexCheck, Step, Teller, Watch, is_damage};
 
 /// How many streams, and how many addresses of one, are asked for at once.
 const PAGE_COUNT: u64 = 4_096;
@@ -133,8 +133,12 @@ fn check_marks(index: &Index, segments: &Segments, end: &LogEnd) -> Result<(), E
 }
 
 fn is_true(mark: &Mark, segments: &Segments, window: &mut Option<Window>) -> bool {
-    let Ok(file) = segments.file(mark.address.segment) else { return false };
-    let Ok(limit) = segments.limit(&file) else { return false };
+    let file = match segments.file(mark.address.segment) {
+        Ok(file) => file,
+        // What cannot be read now says nothing of the index.
+        Err(error) => return !is_damage(&error),
+    };
+    let Ok(limit) = segments.limit(&file) else { return true };
     let mut of_file = window
         .take()
         .filter(|window| Arc::ptr_eq(window.file(), &file))

@@ -3,7 +3,8 @@
 //! [`Store::verify`](crate::Store::verify) does it beside whoever appends and reads;
 //! [`Inspection::verify`](crate::inspect::Inspection::verify) without opening the store, also
 //! where [`Store::open`](crate::Store::open) refuses it. Nothing is changed: what can be mended is
-//! mended by a [`RepairPlan`](crate::RepairPlan).
+//! mended by a [`RepairPlan`](crate::RepairPlan). What the operating system has in its memory is
+//! read from there, as always: damage of the medium below that shows once it has let go of it.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -90,8 +91,8 @@ impl Report {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Damage {
-    /// What is wrong where: [`Error::Corrupt`] in a segment, [`Error::CorruptFile`] in another
-    /// file, [`Error::Io`] where the operating system cannot read.
+    /// What is wrong where: [`Error::Corrupt`] in a segment, [`Error::CorruptFile`] or
+    /// [`Error::NewerFormat`] in another file, [`Error::Io`] where the operating system cannot read.
     pub error: Error,
     /// The events that cannot be read for that reason. Empty if all can, as when a footer is
     /// damaged.
@@ -136,8 +137,8 @@ pub enum Step {
     Log,
     /// The index is compared with what was read.
     Index,
-    /// The segments are read again to check the revisions of more streams: without an index, a
-    /// million of them are checked at a time.
+    /// The segments are read again to check the revisions of more streams: without an index, some
+    /// 900,000 of them are checked at a time.
     Revisions,
 }
 
@@ -195,7 +196,7 @@ pub(crate) fn verify(
         teller.count()
     };
     let mut walked = walk(segments, end, may_be_unsealed, &mut visit);
-    walked.is_complete &= teller.finish().is_continue();
+    walked.is_complete = walked.is_complete && teller.finish().is_continue();
     let mut report = report(end, walked);
     for damage in files::check(segments, end) {
         report.add(damage);

@@ -10,7 +10,7 @@ use crate::format::{Fault, Footer, Record, SegmentHeader};
 use crate::log::Segments;
 use crate::segment::{Link, Scanner, SegmentFile, digest_of, find_record, records_start};
 use crate::types::{Address, LogEnd, Position, Timestamp};
-use crate::verify::{DAMAGES_MAX, Damage};
+use crate::verify::{DAMAGES_MAX, Damage, is_damage};
 
 /// Bytes after the beginning of a bad record at which a good one may begin.
 const NEXT_PLACE: u64 = 8;
@@ -71,8 +71,10 @@ struct Walk<'a> {
     may_be_unsealed: MayBeUnsealed<'a>,
     /// Where the segment before ended; `None` if that is not known.
     before: Option<LogEnd>,
-    /// Segments without a footer that no sealed one follows so far.
-    unsealed: Vec<(Arc<SegmentFile>, LogEnd)>,
+    /// Ends of segments without a footer that no sealed one follows so far.
+    unsealed: Vec<LogEnd>,
+    /// Whether something could not be read, and that was written down.
+    has_failed: bool,
     found: Walked,
 }
 
@@ -85,6 +87,8 @@ struct Reading {
     limit: u64,
     first_recorded_at: Option<Timestamp>,
     is_whole: bool,
+    /// How often it was looked for what stands behind damage.
+    resumed_count: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -102,23 +106,36 @@ impl<'a> Walk<'a> {
             is_complete: true,
         };
         let before = Some(start);
-        Self { segments, end, may_be_unsealed, before, unsealed: Vec::new(), found }
+        Self {
+            segments,
+            end,
+            may_be_unsealed,
+            before,
+            unsealed: Vec::new(),
+            has_failed: false,
+            found,
+        }
     }
 
     /// Writes down damage that costs no event.
     fn note(&mut self, error: Error, at: Position) {
-        self.found.damage_count += 1;
-        if self.found.damages.len() < DAMAGES_MAX {
-            self.found.damages.push(Damage { error, positions: at..at });
-        }
+        self.write_down(error, at..at);
     }
 
     /// Writes down damage to records, or to how they follow from each other.
     fn lose(&mut self, error: Error, positions: Range<Position>) {
         self.found.is_whole = false;
-        self.note(error, positions.start);
-        if let Some(damage) = self.found.damages.last_mut() {
-            damage.positions.end = positions.end.max(positions.start);
+        let end = positions.end.max(positions.start);
+        self.write_down(error, positions.start..end);
+    }
+
+    fn write_down(&mut self, error: Error, positions: Range<Position>) {
+        self.found.damage_count += 1;
+        // Whoever repairs must hear of what could not be read, however much else there is.
+        let is_first_failure = !is_damage(&error) && !self.has_failed;
+        self.has_failed |= is_first_failure;
+        if self.found.damages.len() < DAMAGES_MAX || is_first_failure {
+            self.found.damages.push(Damage { error, positions });
         }
     }
 
@@ -147,7 +164,7 @@ impl<'a> Walk<'a> {
             self.before = Some(end);
             match footer {
                 Some(footer) => self.sealed(&reading, &footer, &end),
-                None if (self.may_be_unsealed)(base) => self.unsealed.push((reading.file, end)),
+                None if (self.may_be_unsealed)(base) => self.unsealed.push(end),
                 None => self.check_sealed(&reading.file, &end),
             }
         }
@@ -176,8 +193,15 @@ impl<'a> Walk<'a> {
             None => file.len()?,
         };
         let scanner = Scanner::from_header(Arc::clone(&file), &header);
-        let reading =
-            Reading { file, scanner, stop, limit, first_recorded_at: None, is_whole: true };
+        let reading = Reading {
+            file,
+            scanner,
+            stop,
+            limit,
+            first_recorded_at: None,
+            is_whole: true,
+            resumed_count: 0,
+        };
         Ok((reading, footer))
     }
 
@@ -207,11 +231,17 @@ impl<'a> Walk<'a> {
     /// Goes on behind damage, at the next record that stands in the segment; `false` if there is
     /// none.
     fn resume(&mut self, reading: &mut Reading, error: Error) -> bool {
-        let Reading { file, scanner, stop, limit, .. } = reading;
+        let Reading { file, scanner, stop, limit, resumed_count, .. } = reading;
+        *resumed_count += 1;
         let missing = scanner.position()..*stop;
         let start = scanner.offset().saturating_add(NEXT_PLACE);
-        // What cannot be searched is lost as well, and the place is the same.
-        let found = find_record(file, start, *limit, &missing).ok().flatten();
+        // What cannot be searched is lost as well, and the place is the same. So is what stands
+        // behind damage without end, each piece of which takes another search.
+        let found = if *resumed_count <= DAMAGES_MAX {
+            find_record(file, start, *limit, &missing).ok().flatten()
+        } else {
+            None
+        };
         let resumed = found.map_or(missing.end, |(_, position)| position);
         self.lose(error, missing.start..resumed);
         let Some((offset, position)) = found else { return false };
@@ -251,8 +281,13 @@ impl<'a> Walk<'a> {
     fn sealed(&mut self, reading: &Reading, footer: &Footer, end: &LogEnd) {
         let file = &reading.file;
         // Segments are sealed in their order, and these were not when they were read.
-        for (earlier, its_end) in std::mem::take(&mut self.unsealed) {
-            self.check_sealed(&earlier, &its_end);
+        for earlier in std::mem::take(&mut self.unsealed) {
+            let directory = &**self.segments.directory();
+            let base = earlier.address.segment;
+            match SegmentFile::open_to_read(directory, self.segments.key(), base) {
+                Ok(file) => self.check_sealed(&file, &earlier),
+                Err(error) => self.note(error, earlier.position),
+            }
         }
         let fits = footer.offset == end.address.offset
             && footer.end() == end.position

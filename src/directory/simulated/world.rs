@@ -370,11 +370,6 @@ impl World {
         }
         self.entries.insert(name.to_owned(), id);
         self.durable_entries.insert(name.to_owned(), id);
-        let folder = super::folder_of(name);
-        if !folder.is_empty() {
-            self.folders.insert(folder.to_owned());
-            self.durable_folders.insert(folder.to_owned());
-        }
     }
 
     pub(super) fn take(&mut self, name: &str) {

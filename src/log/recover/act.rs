@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::directory::{Directory, RandomFile};
+use crate::directory::{Directory, RandomFile, TEMPORARY_PREFIX};
 use crate::error::{Error, Result};
 use crate::log::decide::Decision;
 use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
-use crate::log::{Begin, CLEAN_NOTE, LOCK, QUARANTINE, Segments};
+use crate::log::{Begin, CLEAN_NOTE, CONSUMERS, LOCK, QUARANTINE, Segments};
 use crate::report::{RecoveryReport, TornTail};
 use crate::segment::{FOLDER, SegmentFile, seal, wide};
 
@@ -33,6 +33,7 @@ impl UnrecoveredLog {
         let mut active =
             SegmentFile::open_to_write(&*self.directory, self.key, self.active.base())?;
         if !noted {
+            remove_leftovers(&*self.directory);
             self.sync_entries()?;
             self.remove_note()?;
             if decision == Decision::Cut {
@@ -49,14 +50,14 @@ impl UnrecoveredLog {
                 lock.set_len(0).map_err(Error::io("cut", &self.directory.path_of(LOCK)))?;
             }
         }
-        report.sealed_count = self.seal_unsealed()?;
+        let sealer = Arc::new(Sealer::default());
+        report.sealed_count = self.seal_unsealed(&sealer)?;
         let segments = Arc::new(Segments::new(
             Arc::clone(&self.directory),
             self.key,
             self.bases,
             self.valid_end,
         ));
-        let sealer = Arc::new(Sealer::default());
         let writer =
             Writer::new(self.directory, lock, Arc::new(active), noted, Arc::clone(&sealer));
         Ok(Begin {
@@ -69,20 +70,23 @@ impl UnrecoveredLog {
         })
     }
 
-    /// Seals full segments that a crash has left open, and returns how many. One that cannot be
-    /// sealed, for want of room for instance, is tried again when the store is next opened.
-    fn seal_unsealed(&self) -> Result<u64> {
-        let mut full = Vec::new();
-        for (base, end) in &self.unsealed {
-            full.push((
-                Arc::new(SegmentFile::open_to_write(&*self.directory, self.key, *base)?),
-                *end,
-            ));
-        }
+    /// Seals full segments that a crash has left open, and returns how many. Those that cannot be
+    /// sealed, for want of room for instance, are left to `sealer`.
+    fn seal_unsealed(&self, sealer: &Sealer) -> Result<u64> {
+        let mut sealed_count = 0;
+        let mut has_failed = false;
         // The oldest first, so that no sealed segment follows one that is not.
-        full.reverse();
-        let sealed = full.iter().take_while(|(file, end)| seal(file, end).is_ok()).count();
-        Ok(wide(sealed))
+        for (base, end) in self.unsealed.iter().rev() {
+            let file = SegmentFile::open_to_write(&*self.directory, self.key, *base)?;
+            let file = Arc::new(file);
+            has_failed = has_failed || seal(&file, end).is_err();
+            if has_failed {
+                sealer.add(file, *end);
+            } else {
+                sealed_count += 1;
+            }
+        }
+        Ok(sealed_count)
     }
 
     /// Makes durable which files there are: a process that was killed while it created one may
@@ -120,7 +124,7 @@ impl UnrecoveredLog {
         match SegmentFile::renew(&*self.directory, self.key, active.base(), end) {
             // Without room for a copy the old places must do, which they do if no sync has failed.
             // If one has, what the store has may yet be lost, and no append may stand behind it.
-            Err(error) if error.kind() == ErrorKind::StorageFull => {
+            Err(error) if has_no_room(&error) => {
                 let has_failed = self.has_word(lock)? || active.sync().is_err();
                 copy_range(&self.active, self.unproven_offset, end, |bytes, offset| {
                     active.write_all_at(bytes, offset)
@@ -178,6 +182,23 @@ fn copy_range(
         offset += wide(bytes.len());
     }
     Ok(())
+}
+
+/// Whether there was no room for a file, or no more of it for this user.
+fn has_no_room(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// Removes files that were to take the place of others when the process ended. They take up room
+/// and nothing else, so what cannot be removed may stay.
+fn remove_leftovers(directory: &dyn Directory) {
+    for folder in ["", FOLDER, CONSUMERS, QUARANTINE] {
+        let names = directory.list(folder).unwrap_or_default();
+        for name in names.iter().filter(|name| name.starts_with(TEMPORARY_PREFIX)) {
+            let name = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            let _ = directory.remove(&name);
+        }
+    }
 }
 
 fn keep(directory: &dyn Directory, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {

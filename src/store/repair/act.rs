@@ -9,11 +9,13 @@ use crate::format::SegmentHeader;
 use crate::log::{CLEAN_NOTE, CONSUMERS, META, QUARANTINE};
 use crate::segment::{FOLDER, SegmentFile, name_of, seal};
 use crate::store::repair::{Cut, REPAIRING, RepairPlan, RepairReport, Reset};
-use crate::types::Position;
+use crate::types::{LogEnd, Position};
 
 /// What the folders of kept files are called, with a number after it.
 const KEPT: &str = "repair-";
 const REPORT: &str = "report.txt";
+/// The most bytes that are kept of what stands in the place of a footer.
+const FOOTER_KEPT_LEN_MAX: usize = 64 << 10;
 
 impl RepairPlan {
     /// Does what was planned, and says what was done. The next opening builds another index if
@@ -21,7 +23,9 @@ impl RepairPlan {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if something cannot be written. A repair that was not finished, also by the
+    /// [`Error::Io`] if something cannot be written; [`Error::Corrupt`] if it has changed since it was
+    /// read. Until copies of all that is to be changed are there, which takes room, the store stays
+    /// as it was. After that, a repair that was not finished, also by the
     /// end of the process, leaves a store that is refused until another repair is: that goes on
     /// where this one has stopped, and tells only what it does itself. The whole report is beside
     /// the files that were kept.
@@ -29,9 +33,9 @@ impl RepairPlan {
         if !self.is_needed() {
             return Ok(self.report);
         }
-        self.replace(REPAIRING, b"")?;
         if self.is_more_than_unfinished() {
             let kept = self.keep()?;
+            self.replace(REPAIRING, b"")?;
             self.change(&kept)?;
         }
         self.remove(REPAIRING)?;
@@ -40,10 +44,6 @@ impl RepairPlan {
 
     fn change(&mut self, kept: &str) -> Result<()> {
         if let Some(meta) = self.meta.take() {
-            if self.has(META)? {
-                // Not moved: without any, the directory would not look like a store.
-                self.copy(META, &format!("{kept}/{META}.damaged"))?;
-            }
             self.replace(META, &meta.encode())?;
         }
         if let Some(cut) = self.cut.take() {
@@ -55,7 +55,7 @@ impl RepairPlan {
             seal(&file.into(), end)?;
         }
         for reset in &self.consumers {
-            self.reset(reset, kept)?;
+            self.reset(reset)?;
         }
         Ok(())
     }
@@ -86,8 +86,8 @@ impl RepairPlan {
         self.directory.rename_file(name, &to).map_err(Error::io("move", &path))
     }
 
-    /// Makes a folder for what is taken away, which can be inspected as a store, and writes there
-    /// what is about to be done.
+    /// Makes a folder that can be inspected as a store, with a report of what is about to be done and
+    /// a copy of all that will be written over. Until that is there the store is as it was.
     fn keep(&mut self) -> Result<String> {
         self.create_folder(QUARANTINE)?;
         let path = self.directory.path_of(QUARANTINE);
@@ -95,27 +95,57 @@ impl RepairPlan {
         let numbers = names.iter().filter_map(|name| name.strip_prefix(KEPT)?.parse::<u64>().ok());
         let number = numbers.max().unwrap_or(0).saturating_add(1);
         let kept = format!("{QUARANTINE}/{KEPT}{number:04}");
-        self.create_folder(&kept)?;
         self.report.kept_in = Some(self.directory.path_of(&kept));
-        self.replace(&format!("{kept}/{REPORT}"), self.report.to_string().as_bytes())?;
+        if let Err(error) = self.copy_originals(&kept) {
+            // What was copied takes up room that may be what is wanting.
+            let _ = self.directory.remove_folder(&kept);
+            return Err(error);
+        }
         Ok(kept)
+    }
+
+    fn copy_originals(&self, kept: &str) -> Result<()> {
+        for folder in [String::new(), format!("/{FOLDER}"), format!("/{CONSUMERS}")] {
+            self.create_folder(&format!("{kept}{folder}"))?;
+        }
+        self.replace(&format!("{kept}/{REPORT}"), self.report.to_string().as_bytes())?;
+        if let Some(meta) = &self.meta {
+            if self.has(META)? {
+                self.copy(META, &format!("{kept}/{META}.damaged"))?;
+            }
+            self.replace(&format!("{kept}/{META}"), &meta.encode())?;
+        } else {
+            self.copy(META, &format!("{kept}/{META}"))?;
+        }
+        let mut names: Vec<_> =
+            self.consumers.iter().map(|reset| format!("{CONSUMERS}/{}", reset.name)).collect();
+        if let Some(cut) = &self.cut {
+            names.extend(cut.has_segment.then(|| name_of(cut.end.address.segment)));
+            names.extend(self.has(CLEAN_NOTE)?.then(|| CLEAN_NOTE.to_owned()));
+        }
+        names.iter().try_for_each(|name| self.copy(name, &format!("{kept}/{name}")))?;
+        self.to_seal.iter().try_for_each(|end| self.copy_footer(end, kept))
+    }
+
+    /// Copies what stands in the place of a footer.
+    fn copy_footer(&self, end: &LogEnd, kept: &str) -> Result<()> {
+        let segment = end.address.segment;
+        let file = SegmentFile::open_to_read(&*self.directory, self.key, segment)?;
+        let mut bytes = vec![0; FOOTER_KEPT_LEN_MAX];
+        let len = file.read_at(&mut bytes, end.address.offset)?;
+        bytes.truncate(len);
+        self.replace(&format!("{kept}/{}.footer", name_of(segment)), &bytes)
     }
 
     /// Ends the log, and takes away everything that bears witness to more.
     fn cut(&self, cut: &Cut, kept: &str) -> Result<()> {
-        self.create_folder(&format!("{kept}/{FOLDER}"))?;
-        self.copy(META, &format!("{kept}/{META}"))?;
-        let first = cut.end.address.segment;
+        self.move_segments(&cut.later, kept)?;
         if cut.has_segment {
+            let first = cut.end.address.segment;
             let file = SegmentFile::open_to_write(&*self.directory, self.key, first)?;
-            if file.len()? > cut.end.address.offset {
-                self.copy(&name_of(first), &format!("{kept}/{}", name_of(first)))?;
-            }
-            self.move_segments(&cut.later, kept)?;
             file.set_len(cut.end.address.offset)?;
             file.sync()?;
         } else {
-            self.move_segments(&cut.later, kept)?;
             SegmentFile::create(&*self.directory, self.key, &SegmentHeader::first(self.key))?;
         }
         self.remove(CLEAN_NOTE)?;
@@ -137,12 +167,9 @@ impl RepairPlan {
     }
 
     /// Puts a consumer to the end of the log, or takes its place away if that cannot be read.
-    fn reset(&self, reset: &Reset, kept: &str) -> Result<()> {
+    fn reset(&self, reset: &Reset) -> Result<()> {
         let name = format!("{CONSUMERS}/{}", reset.name);
-        let Some(mut slot) = reset.slot else {
-            self.create_folder(&format!("{kept}/{CONSUMERS}"))?;
-            return self.move_to(&name, kept);
-        };
+        let Some(mut slot) = reset.slot else { return self.remove(&name) };
         slot.position = self.report.end;
         slot.generation = slot.generation.saturating_add(1);
         self.replace(&name, &slot.file())

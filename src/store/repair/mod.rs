@@ -34,7 +34,8 @@ pub(crate) const REPAIRING: &str = "repairing";
 /// its own below `quarantine/`. That folder can be read with
 /// [`Inspection`](crate::inspect::Inspection), so that what is sound behind the damage can be
 /// appended again, at new positions. What costs no event is mended: a lost or damaged
-/// `store.meta`, footers.
+/// `store.meta`, footers. A segment whose records are all sound and whose digest is another one is
+/// reported and left: no one can tell which of the two is right.
 ///
 /// ```
 /// use annals::{Expected, NewEvent, RepairPlan, Store};
@@ -102,7 +103,7 @@ impl RepairPlan {
     ///
     /// [`Error::Locked`] if the store is open, [`Error::NotAStore`], [`Error::NewerFormat`];
     /// [`Error::CorruptFile`] if `store.meta` is damaged and so is the header of the first segment,
-    /// which tells the same; [`Error::Io`] if something cannot be read: a medium that fails is no
+    /// which tells the same, or if one of them is of another store; [`Error::Io`] if something cannot be read: a medium that fails is no
     /// damage to cut at, copy the store to another first.
     pub fn make(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -213,7 +214,7 @@ impl RepairPlan {
 /// What the store says of itself, and whether that had to be made out from its first segment.
 fn find_meta(directory: &dyn Directory) -> Result<(StoreMeta, bool)> {
     let lost = match read_meta(directory) {
-        Ok(Some(meta)) => return Ok((meta, false)),
+        Ok(Some(meta)) => return check_meta(directory, meta).map(|()| (meta, false)),
         Ok(None) if list_bases(directory)?.is_empty() => {
             return Err(Error::NotAStore { path: directory.path().to_owned() });
         }
@@ -228,6 +229,18 @@ fn find_meta(directory: &dyn Directory) -> Result<(StoreMeta, bool)> {
         Ok((key, created_at)) => Ok((StoreMeta { key, created_at }, true)),
         Err(error) if is_damage(&error) => Err(lost),
         Err(error) => Err(error),
+    }
+}
+
+/// Refuses a `store.meta` of another store: with it, every segment would be taken for foreign.
+fn check_meta(directory: &dyn Directory, meta: StoreMeta) -> Result<()> {
+    match SegmentFile::first_of_any_store(directory) {
+        Ok((key, _)) if key != meta.key => {
+            let expected = "the store that the first segment is of";
+            Err(Error::CorruptFile { path: directory.path_of(META), expected })
+        }
+        Err(error) if !is_damage(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 
