@@ -197,9 +197,9 @@ pub enum Error {
     },
 
     /// An earlier append or sync ended in [`Error::OutcomeUnknown`], or would have: a checkpoint of
-    /// the index syncs as well, and has nobody to tell. Or opening the store has found no room to make
-    /// durable what is there ([`RecoveryReport::is_durable`](crate::RecoveryReport)). Nothing was
-    /// appended. Reads go on.
+    /// the index syncs as well, and has nobody to tell. Or opening the store has found no room to
+    /// make durable what is there ([`RecoveryReport::is_durable`](crate::RecoveryReport)). Nothing
+    /// was appended. Reads go on.
     ///
     /// Reopening the store finds out what reached the medium.
     #[error("the store takes no more appends until it is reopened: an earlier one failed")]

@@ -98,9 +98,9 @@ impl Options {
 
     /// The most bytes of a segment file, from 4 KiB to 1 TiB. Default: 128 MiB.
     ///
-    /// A batch must fit into one segment, of which 160 bytes are its frame. Small segments mean more files and more pauses to
-    /// begin the next; large ones mean more to scan after a crash. May differ from one opening
-    /// to the next.
+    /// A batch must fit into one segment, of which 160 bytes are its frame. Small segments mean
+    /// more files and more pauses to begin the next; large ones mean more to scan after a crash.
+    /// May differ from one opening to the next.
     #[must_use]
     pub fn segment_len_max(mut self, bytes: u64) -> Self {
         self.segment_len_max = bytes;

@@ -21,9 +21,10 @@ pub struct RecoveryReport {
     /// How many bytes at the end were written again, because they might have been in the
     /// operating system's memory only.
     pub rewritten_len: u64,
-    /// Whether all that was found is on the medium. `false` if a sync had failed before, and the disk
-    /// had no room for a copy of the last segment: the store can be read then, and takes no appends ([`Error::Poisoned`](crate::Error::Poisoned))
-    /// until it is opened where there is room.
+    /// Whether all that was found is on the medium. `false` if a sync had failed before, and the
+    /// disk had no room for a copy of the last segment: the store can be read then, and takes no
+    /// appends ([`Error::Poisoned`](crate::Error::Poisoned)) until it is opened where there is
+    /// room.
     pub is_durable: bool,
     /// How many full segments were sealed that a crash had left open.
     pub sealed_count: u64,

@@ -38,7 +38,8 @@ impl DiskDirectory {
         Ok(Arc::new(options.open(self.path_of(name))?))
     }
 
-    /// A file that is to take the place of `name`, for its owner alone, and removed if it is dropped.
+    /// A file that is to take the place of `name`, for its owner alone, and removed if it is
+    /// dropped.
     fn temporary(&self, name: &str) -> io::Result<NamedTempFile> {
         let path = self.path_of(name);
         tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(parent(&path))

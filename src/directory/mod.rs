@@ -80,8 +80,8 @@ pub(crate) trait Directory: Debug + Send + Sync {
     /// written to other places of the medium. A crash leaves either file, whole. Durable when it
     /// returns, and the handle is the one the copy was written with.
     ///
-    /// An error of kind [`io::ErrorKind::StorageFull`] or `QuotaExceeded` says that there was no room for the copy, and
-    /// that nothing has changed.
+    /// An error of kind [`io::ErrorKind::StorageFull`] or `QuotaExceeded` says that there was no
+    /// room for the copy, and that nothing has changed.
     fn renew(&self, name: &str, len: u64) -> io::Result<Arc<dyn RandomFile>>;
 
     /// Makes sure, durably, that there is no file `name`.

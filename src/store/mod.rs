@@ -126,10 +126,10 @@ impl Store {
 
     /// Appends a batch, to one stream or to several.
     ///
-    /// The events become visible together or not at all. When this returns `Ok` they are as
-    /// durable as the [`Durability`](crate::Durability) of the batch, or else of the store, promises. Any thread may
-    /// call it; batches that are appended at the same time share a sync. Takes a [`Batch`] or a
-    /// reference to one, which may then be tried again.
+    /// The events become visible together or not at all. When this returns `Ok` they are as durable
+    /// as the [`Durability`](crate::Durability) of the batch, or else of the store, promises. Any
+    /// thread may call it; batches that are appended at the same time share a sync. Takes a
+    /// [`Batch`] or a reference to one, which may then be tried again.
     ///
     /// # Errors
     ///

@@ -29,10 +29,10 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] if it is open already, [`Error::RepairUnfinished`], [`Error::NotAStore`] if something else is at
-    /// `path`, [`Error::NewerFormat`], [`Error::InvalidOption`], and [`Error::Corrupt`] or
-    /// [`Error::CorruptFile`] if something is damaged or missing that was durable; then no file
-    /// has been changed.
+    /// [`Error::Locked`] if it is open already, [`Error::RepairUnfinished`], [`Error::NotAStore`]
+    /// if something else is at `path`, [`Error::NewerFormat`], [`Error::InvalidOption`], and
+    /// [`Error::Corrupt`] or [`Error::CorruptFile`] if something is damaged or missing that was
+    /// durable; then no file has been changed.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         self.check()?;
         let path = path.as_ref();

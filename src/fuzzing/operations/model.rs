@@ -128,8 +128,8 @@ impl Model {
         self.least_count = self.durable_count;
     }
 
-    /// Takes note of what was found when the store was opened. What it shows then is durable, unless
-    /// it says otherwise.
+    /// Takes note of what was found when the store was opened. What it shows then is durable,
+    /// unless it says otherwise.
     pub(super) fn opened(&mut self, end: Position, is_durable: bool) {
         self.facts.append(&mut self.unknown);
         let count = usize::try_from(end.get()).unwrap_or(usize::MAX);

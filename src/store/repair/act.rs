@@ -23,12 +23,12 @@ impl RepairPlan {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if something cannot be written; [`Error::Corrupt`] if it has changed since it was
-    /// read. Until copies of all that is to be changed are there, which takes room, the store stays
-    /// as it was. After that, a repair that was not finished, also by the
-    /// end of the process, leaves a store that is refused until another repair is: that goes on
-    /// where this one has stopped, and tells only what it does itself. The whole report is beside
-    /// the files that were kept.
+    /// [`Error::Io`] if something cannot be written; [`Error::Corrupt`] if it has changed since it
+    /// was read. Until copies of all that is to be changed are there, which takes room, the store
+    /// stays as it was. After that, a repair that was not finished, also by the end of the process,
+    /// leaves a store that is refused until another repair is: that goes on where this one has
+    /// stopped, and tells only what it does itself. The whole report is beside the files that were
+    /// kept.
     pub fn carry_out(mut self) -> Result<RepairReport> {
         if !self.is_needed() {
             return Ok(self.report);
@@ -86,8 +86,8 @@ impl RepairPlan {
         self.directory.rename_file(name, &to).map_err(Error::io("move", &path))
     }
 
-    /// Makes a folder that can be inspected as a store, with a report of what is about to be done and
-    /// a copy of all that will be written over. Until that is there the store is as it was.
+    /// Makes a folder that can be inspected as a store, with a report of what is about to be done
+    /// and a copy of all that will be written over. Until that is there the store is as it was.
     fn keep(&mut self) -> Result<String> {
         self.create_folder(QUARANTINE)?;
         let path = self.directory.path_of(QUARANTINE);

@@ -103,8 +103,8 @@ impl RepairPlan {
     ///
     /// [`Error::Locked`] if the store is open, [`Error::NotAStore`], [`Error::NewerFormat`];
     /// [`Error::CorruptFile`] if `store.meta` is damaged and so is the header of the first segment,
-    /// which tells the same, or if one of them is of another store; [`Error::Io`] if something cannot be read: a medium that fails is no
-    /// damage to cut at, copy the store to another first.
+    /// which tells the same, or if one of them is of another store; [`Error::Io`] if something
+    /// cannot be read: a medium that fails is no damage to cut at, copy the store to another first.
     pub fn make(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         if !path.is_dir() {
