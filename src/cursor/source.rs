@@ -276,6 +276,8 @@ impl Source {
                 return Ok(end);
             }
         }
+        // Without the first segment the stream may have had events that are missing.
+        self.segments.file(Position::START)?;
         Ok(Revision::START)
     }
 
