@@ -381,7 +381,8 @@ impl Model {
     }
 
     /// Checks what a store holds that was opened: at least so many of the events, and maybe the batch
-    /// of which nobody knew. From now on it is all there is, and it is durable.
+    /// of which nobody knew. From now on it is all there is, and it is durable, unless recovery had no
+    /// room to make it so after a failed sync: then no append is taken.
     fn take_over(&mut self, count_min: usize) {
         self.heal();
         let (found, error) = read(self.store.read_all());
@@ -391,9 +392,12 @@ impl Model {
         assert!(found.len() >= count_min, "{} of {count_min} are there", found.len());
         assert_eq!(found, possible[..found.len()]);
         assert!(found.last().is_none_or(|event| event.ends_batch), "half a batch");
-        self.durable_count = found.len();
+        let is_durable = self.store.recovery().is_durable;
+        if is_durable {
+            self.durable_count = found.len();
+        }
         self.events = found;
-        self.is_poisoned = false;
+        self.is_poisoned = !is_durable;
         self.was_troubled = false;
         let seen: Vec<_> = self.store.read_all().map(|event| Seen::of(&event.unwrap())).collect();
         assert_eq!(read_main_ways(&self.store, &seen).len(), 0);
