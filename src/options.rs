@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
@@ -57,6 +58,7 @@ impl fmt::Debug for Progress {
 pub struct Options {
     pub(crate) create: bool,
     pub(crate) durability: Durability,
+    pub(crate) sync_interval: Option<Duration>,
     pub(crate) segment_len_max: u64,
     pub(crate) payload_len_max: u32,
     pub(crate) checkpoint_event_count: u64,
@@ -72,10 +74,11 @@ impl Options {
         Self {
             create: true,
             durability: Durability::Sync,
+            sync_interval: None,
             segment_len_max: 128 << 20,
             payload_len_max: 16 << 20,
             checkpoint_event_count: 128 << 10,
-            index_cache_len: 16 << 20,
+            index_cache_len: 64 << 20,
             clock: Arc::new(SystemClock),
             progress: None,
         }
@@ -93,6 +96,20 @@ impl Options {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// The longest that events which are appended with [`Durability::Buffered`] stay without a sync,
+    /// but for the time that a sync takes. Default: none, which leaves it to
+    /// [`Store::sync`](crate::Store::sync), to appends with [`Durability::Sync`], and to syncs that
+    /// happen now and then in any case, at the latest after some 20 MiB.
+    ///
+    /// A loss of power then takes back what was appended in the last interval, and no more. If such a
+    /// sync fails, the next append says so: [`Error::Poisoned`]. A simulated store, which has no
+    /// threads, syncs after each append if this is set.
+    #[must_use]
+    pub fn sync_interval(mut self, interval: Duration) -> Self {
+        self.sync_interval = Some(interval);
         self
     }
 
@@ -128,9 +145,11 @@ impl Options {
         self
     }
 
-    /// How many bytes the index may use as a cache. Default: 16 MiB.
+    /// How many bytes the index may use to keep what it has read. Default: 64 MiB.
     ///
-    /// sled, which holds the index, takes this as a hint: it may use several times as much.
+    /// Most of it is for filters, which tell without reading that a stream is new, and take two bytes
+    /// for each stream, or a few more; what does not fit is read when it is asked. A quarter is for
+    /// sled, which holds the index and takes it as a hint: it may use several times as much.
     #[must_use]
     pub fn index_cache_len(mut self, bytes: u64) -> Self {
         self.index_cache_len = bytes;

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub use crate::directory::{Call, Fault};
 use crate::directory::{Directory, SimulatedDirectory};
 use crate::error::Result;
-use crate::index::MemoryTrees;
+use crate::index::MemoryTree;
 use crate::inspect::Inspection;
 use crate::options::Options;
 use crate::store::{IndexPlace, RepairPlan, Store};
@@ -36,14 +36,14 @@ use crate::store::{IndexPlace, RepairPlan, Store};
 #[derive(Clone, Debug)]
 pub struct Simulation {
     directory: SimulatedDirectory,
-    trees: MemoryTrees,
+    tree: MemoryTree,
 }
 
 impl Simulation {
     /// An empty directory.
     #[must_use]
     pub fn new() -> Self {
-        Self { directory: SimulatedDirectory::new(), trees: MemoryTrees::default() }
+        Self { directory: SimulatedDirectory::new(), tree: MemoryTree::default() }
     }
 
     /// Opens the store in this directory, and first creates it if there is none.
@@ -53,7 +53,7 @@ impl Simulation {
     /// Those of [`Options::open`].
     pub fn open(&self, options: &Options) -> Result<Store> {
         options.check()?;
-        let place = IndexPlace::Memory(self.trees.clone());
+        let place = IndexPlace::Memory(self.tree.clone());
         options.open_in(Arc::new(self.directory.clone()), &place)
     }
 
@@ -74,7 +74,7 @@ impl Simulation {
     ///
     /// Those of [`RepairPlan::make`].
     pub fn plan_repair(&self) -> Result<RepairPlan> {
-        let place = IndexPlace::Memory(self.trees.clone());
+        let place = IndexPlace::Memory(self.tree.clone());
         RepairPlan::make_in(Arc::new(self.directory.clone()), place)
     }
 
@@ -84,21 +84,21 @@ impl Simulation {
     /// This directory, and a store that is open in it, are left as they are.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
-        let trees = if seed.is_multiple_of(2) { self.trees.copy() } else { MemoryTrees::default() };
-        Self { directory: self.directory.crashed(seed), trees }
+        let tree = if seed.is_multiple_of(2) { self.tree.copy() } else { MemoryTree::default() };
+        Self { directory: self.directory.crashed(seed), tree }
     }
 
     /// The state that the end of the process leaves now: nothing is lost, and what a failed sync
     /// has kept from the medium is seen all the same.
     #[must_use]
     pub fn restart(&self) -> Self {
-        Self { directory: self.directory.restarted(), trees: self.trees.copy() }
+        Self { directory: self.directory.restarted(), tree: self.tree.copy() }
     }
 
     /// The same directory without the index.
     #[must_use]
     pub fn without_index(self) -> Self {
-        Self { trees: MemoryTrees::default(), ..self }
+        Self { tree: MemoryTree::default(), ..self }
     }
 
     /// Whether a crash now can leave one state only, because everything is synced.

@@ -368,7 +368,7 @@ mod tests {
     use crate::cursor::StreamCursor;
     use crate::directory::{Directory, SimulatedDirectory};
     use crate::event::{Expected, NewEvent};
-    use crate::index::{IndexOptions, MemoryTrees};
+    use crate::index::{IndexOptions, MemoryTree};
     use crate::log::{UnrecoveredLog, read_meta};
     use crate::options::Options;
     use crate::store::IndexPlace;
@@ -377,7 +377,7 @@ mod tests {
     /// A log with events of the streams `a` and `b` by turns, and where they stand.
     fn log() -> (Segments, Vec<Entry>) {
         let directory: Arc<dyn Directory> = Arc::new(SimulatedDirectory::new());
-        let place = IndexPlace::Memory(MemoryTrees::default());
+        let place = IndexPlace::Memory(MemoryTree::default());
         let store = Options::new().open_in(Arc::clone(&directory), &place).unwrap();
         for stream in ["a", "b", "a", "b"] {
             store.append(stream, Expected::Any, [NewEvent::text("t", stream)]).unwrap();
@@ -400,7 +400,7 @@ mod tests {
         (segments, entries)
     }
 
-    /// Every value in the trees has a checksum, so that only an index that was filled wrongly does
+    /// Every value in the tree has a checksum, so that only an index that was filled wrongly does
     /// this: by a bug, or from a copy of the log that went another way.
     #[test]
     fn an_index_that_points_to_other_events_is_not_believed() {
@@ -411,10 +411,10 @@ mod tests {
         let options = IndexOptions {
             checkpoint_event_count: 100,
             mark_interval_len: 1,
-            ends_cache_count_max: 10,
+            filters_len_max: 1 << 20,
         };
-        let trees = Box::new(MemoryTrees::default());
-        let index = Index::open(trees, segments.store(), options).unwrap().0;
+        let tree = Box::new(MemoryTree::default());
+        let index = Index::open(tree, segments.store(), options).unwrap().0;
         index.add(&entries, segments.visible());
         let source = Arc::new(Source::new(Arc::new(segments), Arc::new(index)));
         assert!(source.index().fault().is_none());

@@ -9,29 +9,29 @@ use std::sync::Arc;
 /// Why the index gives no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum IndexFault {
-    /// The trees belong to another store, or were written by another version of this module.
+    /// The tree belongs to another store, or was written by another version of this module.
     #[error("the index belongs to another store or version")]
     Foreign,
-    /// What the trees or the caller gave contradicts itself.
+    /// What the tree or the caller gave contradicts itself.
     #[error("the index is damaged: {what}")]
     Damaged {
         /// What was found, or not found.
         what: &'static str,
     },
-    /// The trees panicked.
+    /// The tree panicked.
     #[error("the storage of the index panicked")]
     Panicked,
-    /// The trees could not be read or written.
+    /// The tree could not be read or written.
     #[error("the storage of the index failed")]
     Failed {
         /// What the storage said.
         #[source]
         cause: Arc<io::Error>,
     },
-    /// The trees have not answered for so long that they will not.
+    /// The tree has not answered for so long that it will not.
     #[error("the storage of the index does not answer")]
     NoAnswer,
-    /// The index has let go of its trees. Nothing is wrong with them.
+    /// The index has let go of its tree. Nothing is wrong with it.
     #[error("the index is closed")]
     Closed,
 }

@@ -1,19 +1,20 @@
-//! The keys of the trees.
+//! The keys of the tree.
 //!
 //! Owns their layout, in which byte order is the order of names, numbers and times. Knows nothing
 //! of values.
 //!
-//! | tree | key | of what |
-//! | --- | --- | --- |
-//! | postings | `s` name `00` first revision | a block of a stream's addresses |
-//! | postings | `p` position | a mark |
-//! | postings | `t` recorded time, position | the same mark |
-//! | ends | `s` name | the end of a stream |
-//! | both | `c` | the checkpoint |
+//! | key | of what |
+//! | --- | --- |
+//! | `c` | the manifest: the checkpoint, and which runs there are |
+//! | `r` run | the first chunk of a run |
+//! | `r` run, name `00` first revision | a later chunk, which begins with that block |
+//! | `f` run, part | a part of the filter of a run |
+//! | `k` run | the sketch of a run |
+//! | `m` position | marks, the first of which is of that position |
+//! | `t` recorded time, position | the same, by time: which marks to look in |
 //!
-//! Names hold no control character, so `00` ends a name, a name stands before every longer one
-//! that begins with it, and `01` after `00` is past all blocks of a stream. `ff` is in no UTF-8,
-//! so it is past all names that begin with what stands before it.
+//! Numbers are big-endian, so that their order is that of bytes. Names hold no control character,
+//! so `00` ends a name, and a name stands before every longer one that begins with it.
 
 #![expect(clippy::big_endian_bytes, reason = "byte order must be number order in keys")]
 
@@ -21,105 +22,128 @@ use std::ops::Range;
 
 use crate::types::{Position, Revision, Timestamp};
 
-/// Key of the checkpoint of a tree.
-pub(super) const CHECKPOINT: &[u8] = b"c";
+/// Key of the manifest.
+pub(super) const MANIFEST: &[u8] = b"c";
 
-const STREAM: u8 = b's';
-const POSITION: u8 = b'p';
+const CHUNK: u8 = b'r';
+const FILTER: u8 = b'f';
+const SKETCH: u8 = b'k';
+const MARKS: u8 = b'm';
 const TIME: u8 = b't';
 const NAME_END: u8 = 0;
-const BLOCKS_END: u8 = 1;
-const NAMES_END: u8 = 0xff;
-const REVISION_LEN: usize = size_of::<u64>();
+const NUMBER_LEN: usize = size_of::<u64>();
+/// Bytes before the place in a run: what it is, and which run.
+const RUN_PREFIX_LEN: usize = 1 + NUMBER_LEN;
 
-fn stream_key(name: &str, suffix: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + name.len() + suffix.len());
-    key.push(STREAM);
-    key.extend_from_slice(name.as_bytes());
-    key.extend_from_slice(suffix);
+fn numbered(kind: u8, number: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(32);
+    key.push(kind);
+    key.extend_from_slice(&number.to_be_bytes());
     key
 }
 
-/// Key of the block of `stream` that begins with revision `first`.
-pub(super) fn block(stream: &str, first: Revision) -> Vec<u8> {
-    let mut suffix = [NAME_END; 1 + REVISION_LEN];
-    let (_, revision) = suffix.split_at_mut(1);
-    revision.copy_from_slice(&first.get().to_be_bytes());
-    stream_key(stream, &suffix)
+/// Key of the first chunk of `run`.
+pub(super) fn first_chunk(run: u64) -> Vec<u8> {
+    numbered(CHUNK, run)
 }
 
-/// Keys of all blocks of `stream`.
-pub(super) fn blocks(stream: &str) -> Range<Vec<u8>> {
-    stream_key(stream, &[NAME_END])..blocks_end(stream)
-}
-
-/// What stands after all blocks of `stream` and before those of any other after it.
-pub(super) fn blocks_end(stream: &str) -> Vec<u8> {
-    stream_key(stream, &[BLOCKS_END])
-}
-
-/// The stream and first revision of the block with this key, if it is one.
-pub(super) fn parse_block(key: &[u8]) -> Option<(&str, Revision)> {
-    let (rest, revision) = key.split_last_chunk::<REVISION_LEN>()?;
-    let name = parse_name(rest.strip_suffix(&[NAME_END])?)?;
-    Some((name, Revision::new(u64::from_be_bytes(*revision))))
-}
-
-/// Key of the end of `stream`.
-pub(super) fn end(stream: &str) -> Vec<u8> {
-    stream_key(stream, &[])
-}
-
-/// The stream whose end has this key, if it is one.
-pub(super) fn parse_end(key: &[u8]) -> Option<&str> {
-    parse_name(key)
-}
-
-fn parse_name(key: &[u8]) -> Option<&str> {
-    let (_, name) = key.split_first().filter(|(first, _)| **first == STREAM)?;
-    let name = std::str::from_utf8(name).ok()?;
-    (!name.is_empty() && !name.contains(char::from(NAME_END))).then_some(name)
-}
-
-/// Keys of the streams that begin with `prefix` and stand after `after`, in either tree.
-pub(super) fn names(prefix: &str, after: Option<&str>) -> Range<Vec<u8>> {
-    let first = stream_key(prefix, &[]);
-    let start = after.map_or(first.clone(), |name| first.max(blocks_end(name)));
-    start..stream_key(prefix, &[NAMES_END])
-}
-
-/// Key of the mark at `position`, in the order of positions.
-pub(super) fn position(position: Position) -> Vec<u8> {
-    let mut key = vec![POSITION];
-    key.extend_from_slice(&position.get().to_be_bytes());
+/// Key of the chunk of `run` that begins at this place of the order of all blocks.
+pub(super) fn chunk(run: u64, place: &[u8]) -> Vec<u8> {
+    let mut key = numbered(CHUNK, run);
+    key.extend_from_slice(place);
     key
 }
 
-/// Keys of the marks up to and with `last`.
-pub(super) fn positions_to(last: Position) -> Range<Vec<u8>> {
-    let mut end = position(last);
+/// The place of a block in the order of all blocks: by name, then by revision.
+pub(super) fn place(name: &str, first: Revision) -> Vec<u8> {
+    let mut place = Vec::with_capacity(name.len() + 1 + NUMBER_LEN);
+    put_place(name, first, &mut place);
+    place
+}
+
+/// Makes `place` the place of a block.
+pub(super) fn put_place(name: &str, first: Revision, place: &mut Vec<u8>) {
+    place.clear();
+    place.extend_from_slice(name.as_bytes());
+    place.push(NAME_END);
+    place.extend_from_slice(&first.get().to_be_bytes());
+}
+
+/// Keys of the chunks of `run` that begin at `place` or before.
+pub(super) fn chunks_to(run: u64, place: &[u8]) -> Range<Vec<u8>> {
+    let mut end = chunk(run, place);
     end.push(0);
-    vec![POSITION]..end
+    first_chunk(run)..end
 }
 
-/// Key of the mark at `position`, in the order of times.
+/// Keys of all chunks of `run`.
+pub(super) fn chunks(run: u64) -> Range<Vec<u8>> {
+    first_chunk(run)..after(CHUNK, run)
+}
+
+/// Keys of the chunks of `run` and of all later ones.
+pub(super) fn chunks_from(run: u64) -> Range<Vec<u8>> {
+    first_chunk(run)..vec![CHUNK + 1]
+}
+
+/// The run that a chunk with this key is of, and the place at which it begins: none, if it is the
+/// first.
+pub(super) fn parse_chunk(key: &[u8]) -> Option<(u64, &[u8])> {
+    let (prefix, place) = key.split_first_chunk::<RUN_PREFIX_LEN>()?;
+    let (kind, run) = prefix.split_first()?;
+    let run = u64::from_be_bytes(run.try_into().ok()?);
+    (*kind == CHUNK).then_some((run, place))
+}
+
+/// Key of a part of the filter of `run`.
+pub(super) fn filter(run: u64, part: u32) -> Vec<u8> {
+    let mut key = numbered(FILTER, run);
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// Keys of all parts of the filter of `run`.
+pub(super) fn filters(run: u64) -> Range<Vec<u8>> {
+    numbered(FILTER, run)..after(FILTER, run)
+}
+
+/// Key of the sketch of `run`.
+pub(super) fn sketch(run: u64) -> Vec<u8> {
+    numbered(SKETCH, run)
+}
+
+/// What stands after all keys of a kind that are of `run`.
+fn after(kind: u8, run: u64) -> Vec<u8> {
+    run.checked_add(1).map_or_else(|| vec![kind + 1], |next| numbered(kind, next))
+}
+
+/// Key of the marks that begin at `position`.
+pub(super) fn marks(position: Position) -> Vec<u8> {
+    numbered(MARKS, position.get())
+}
+
+/// Keys of the marks that begin at `last` or before.
+pub(super) fn marks_to(last: Position) -> Range<Vec<u8>> {
+    let mut end = marks(last);
+    end.push(0);
+    vec![MARKS]..end
+}
+
+/// Key by which the marks that begin at `position` are found by time.
 pub(super) fn time(recorded_at: Timestamp, position: Position) -> Vec<u8> {
     let mut key = time_start(recorded_at);
     key.extend_from_slice(&position.get().to_be_bytes());
     key
 }
 
-/// Keys of the marks before `end`.
+/// Keys of the marks that begin before `end`.
 pub(super) fn times_before(end: Timestamp) -> Range<Vec<u8>> {
     vec![TIME]..time_start(end)
 }
 
 fn time_start(time: Timestamp) -> Vec<u8> {
     // With its sign bit turned over, a time before 1970 stands before one after it.
-    let biased = time.as_nanos().cast_unsigned() ^ (1 << 63);
-    let mut key = vec![TIME];
-    key.extend_from_slice(&biased.to_be_bytes());
-    key
+    numbered(TIME, time.as_nanos().cast_unsigned() ^ (1 << 63))
 }
 
 #[cfg(test)]
@@ -140,43 +164,32 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_blocks_are_in_the_order_of_names_then_revisions() {
+    fn keys_of_chunks_are_in_the_order_of_runs_then_names_then_revisions() {
         let names = [" ", "a", "a b", "a0", "b", "购", "购物", "🛒"];
-        let keys: Vec<_> = names
-            .iter()
-            .flat_map(|name| [0, 255, 256, u64::MAX].map(|n| block(name, Revision::new(n))))
-            .collect();
+        let in_run = |run| {
+            let keys = names.iter().flat_map(move |name| {
+                [0, 255, 256, u64::MAX].map(|n| chunk(run, &place(name, Revision::new(n))))
+            });
+            std::iter::once(first_chunk(run)).chain(keys).collect::<Vec<_>>()
+        };
+        let keys = [in_run(0), in_run(1), in_run(256), in_run(u64::MAX)].concat();
         assert!(keys.is_sorted());
-        assert!(
-            names
-                .iter()
-                .all(|name| keys.iter().filter(|key| blocks(name).contains(*key)).count() == 4)
-        );
+        for run in [0, 1, 256, u64::MAX] {
+            assert_eq!(keys.iter().filter(|key| chunks(run).contains(*key)).count(), 33);
+        }
+        assert_eq!(keys.iter().filter(|key| chunks_from(256).contains(*key)).count(), 66);
     }
 
     #[test]
-    fn a_key_tells_the_stream_it_is_of() {
-        for name in ["a", "购物车-42"] {
-            assert_eq!(parse_end(&end(name)), Some(name));
-            let revision = Revision::new(0x0001_0203_0405_0600);
-            assert_eq!(parse_block(&block(name, revision)), Some((name, revision)));
+    fn the_key_of_a_chunk_tells_its_run_and_place() {
+        let place = place("购物车-42", Revision::new(0x0001_0203_0405_0600));
+        assert_eq!(parse_chunk(&chunk(7, &place)), Some((7, &place[..])));
+        assert_eq!(parse_chunk(&first_chunk(7)), Some((7, &[][..])));
+        for key in [&b""[..], b"r", b"c", b"r1234567", b"f12345678"] {
+            assert_eq!(parse_chunk(key), None, "{key:?}");
         }
-        for key in
-            [&b""[..], b"s", b"c", b"sab", b"s\0\0\0\0\0\0\0\0\0", b"s\xff\0\0\0\0\0\0\0\0\0"]
-        {
-            assert_eq!(parse_block(key), None, "{key:?}");
-        }
-    }
-
-    #[test]
-    fn names_after_another_exclude_it_in_both_trees() {
-        let keys = names("a", Some("ab"));
-        assert!(
-            !keys.contains(&end("ab")) && !keys.contains(&block("ab", Revision::new(u64::MAX)))
-        );
-        assert!(keys.contains(&end("ab ")) && keys.contains(&block("ab ", Revision::START)));
-        assert!(keys.contains(&end("a🛒")) && !keys.contains(&end("b")));
-        assert!(names("b", Some("a")).contains(&end("b")));
-        assert!(names("a", Some("b")).is_empty());
+        let keys = chunks_to(7, &place);
+        assert!(keys.contains(&chunk(7, &place)) && keys.contains(&first_chunk(7)));
+        assert!(!keys.contains(&chunk(7, &[&place[..], b"\0"].concat())));
     }
 }

@@ -1,22 +1,29 @@
-//! Answers over the tail, the frozen tail and the trees.
+//! Answers over the tail, the frozen tail and the tree.
 //!
 //! Owns the order in which they are asked. Data moves from the tail to the frozen tail to the
-//! trees, and is let go of only where it came from, so who asks in that order misses nothing.
+//! tree, and is let go of only where it came from, so who asks in that order misses nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::tail::{Run, Tail};
-use super::{Index, IndexFault, Mark, Seek};
+use super::reader::RunReader;
+use super::run::Run;
+use super::stored::Gathered;
+use super::tail::Tail;
+use super::{Index, IndexFault, Mark, Seek, keys};
 use crate::sync::Ordering;
 use crate::types::{Address, Revision};
+
+/// Streams and where they end, in byte order.
+type Names = BTreeMap<String, Revision>;
 
 impl Index {
     /// One past the last revision of `stream`; [`Revision::START`] if there is no such stream.
     pub(crate) fn stream_end(&self, stream: &str) -> Result<Revision, IndexFault> {
-        self.settled(|freezes| {
+        self.settled(|| {
             let in_memory = self.end_in_memory(stream);
-            in_memory.map_or_else(|| self.end_in_trees(stream, freezes), Ok)
+            in_memory.map_or_else(|| self.stored.end(stream), Ok)
         })
     }
 
@@ -26,17 +33,14 @@ impl Index {
         stream: &str,
         revisions: Range<Revision>,
     ) -> Result<Vec<Address>, IndexFault> {
-        self.settled(|freezes| {
+        self.settled(|| {
             let mut gathered = Gathered::new(revisions.clone());
-            gathered.take(self.tail.read().run(stream));
-            gathered.take(self.frozen().as_deref().and_then(|tail| tail.run(stream)));
-            if !gathered.is_end_known {
-                // Not from memory, which may have heard of the stream meanwhile: the trees
-                // would be asked for what they do not have yet.
-                gathered.clip(self.end_in_trees(stream, freezes)?);
+            take_from(&self.tail.read(), stream, &mut gathered)?;
+            if let Some(frozen) = self.frozen() {
+                take_from(&frozen, stream, &mut gathered)?;
             }
-            let oldest = self.stored.addresses(stream, &gathered.missing)?;
-            Ok(gathered.complete(oldest))
+            self.stored.gather(stream, &mut gathered)?;
+            Ok(gathered.complete())
         })
     }
 
@@ -44,7 +48,7 @@ impl Index {
     ///
     /// Without one a scan begins at the start of the log.
     pub(crate) fn mark_before(&self, seek: Seek) -> Result<Option<Mark>, IndexFault> {
-        self.settled(|_| {
+        self.settled(|| {
             let in_tail = self.tail.read().mark_before(seek);
             let in_memory =
                 in_tail.or_else(|| self.frozen().and_then(|tail| tail.mark_before(seek)));
@@ -60,57 +64,75 @@ impl Index {
         after: Option<&str>,
         count_max: usize,
     ) -> Result<Vec<(String, Revision)>, IndexFault> {
-        self.settled(|_| {
-            let mut names = BTreeSet::new();
-            let mut gather = |tail: &Tail| {
-                let found = tail.names(prefix, after, count_max);
-                names.extend(found.into_iter().map(|name| name.to_string()));
+        self.settled(|| {
+            // The newest first: whoever has a stream first knows where it ends.
+            let mut names = Names::new();
+            let mut add = |tail: &Tail| {
+                for (name, end) in tail.names(prefix, after, count_max) {
+                    names.entry(name.to_string()).or_insert(end);
+                }
             };
-            gather(&self.tail.read());
-            self.frozen().as_deref().map(gather);
-            names.append(&mut self.stored.names(prefix, after, count_max)?);
-            let with_end = |name: String| {
-                // Not by way of the cache: a listing must not push out what is in use.
-                let end = self.end_in_memory(&name);
-                let end = end.map_or_else(|| self.stored.end(&name), Ok)?;
-                Ok((name, end))
-            };
-            names.into_iter().take(count_max).map(with_end).collect()
+            add(&self.tail.read());
+            self.frozen().as_deref().map(add);
+            for run in self.stored.runs().iter().rev() {
+                self.add_names(run, (prefix, after), count_max, &mut names)?;
+            }
+            Ok(names.into_iter().take(count_max).collect())
         })
     }
 
-    fn end_in_memory(&self, stream: &str) -> Option<Revision> {
-        let in_tail = self.tail.read().run(stream).map(Run::end);
-        in_tail.or_else(|| self.frozen()?.run(stream).map(Run::end))
-    }
-
-    fn end_in_trees(&self, stream: &str, freezes: u64) -> Result<Revision, IndexFault> {
-        if let Some(end) = self.cache.get(stream) {
-            return Ok(end);
+    /// Adds the first `count_max` streams of `run` that are wanted, unless they are there.
+    fn add_names(
+        &self,
+        run: &Arc<Run>,
+        (prefix, after): (&str, Option<&str>),
+        count_max: usize,
+        names: &mut Names,
+    ) -> Result<(), IndexFault> {
+        let start = after.map_or(prefix, |after| after.max(prefix));
+        let place = keys::place(start, Revision::START);
+        let mut reader = RunReader::new(Arc::clone(run), &place, &self.stored)?;
+        let mut found: Option<(String, Revision)> = None;
+        let mut count = 0;
+        while count < count_max && reader.advance(&self.stored)? {
+            if reader.name.as_str() < start || after == Some(&reader.name) {
+                continue;
+            }
+            if !reader.name.starts_with(prefix) {
+                break;
+            }
+            match &mut found {
+                Some((name, end)) if *name == reader.name => *end = reader.end(),
+                found => {
+                    // Only now is it known that the one before has no more blocks.
+                    if let Some((name, end)) = found.replace((reader.name.clone(), reader.end())) {
+                        names.entry(name).or_insert(end);
+                        count += 1;
+                    }
+                }
+            }
         }
-        let end = self.stored.end(stream)?;
-        // If nothing was frozen since before memory was asked, nothing of this stream has gone to
-        // the trees, and when it will, the cache is told after this.
-        self.cache.put_if(stream, end, || self.is_settled(freezes));
-        Ok(end)
+        if let Some((name, end)) = found.filter(|_| count < count_max) {
+            names.entry(name).or_insert(end);
+        }
+        Ok(())
     }
 
-    /// Whether no tail was frozen since their number was `freezes`.
-    fn is_settled(&self, freezes: u64) -> bool {
-        self.freezes.load(Ordering::Acquire) == freezes
+    fn end_in_memory(&self, stream: &str) -> Option<Revision> {
+        let in_tail = self.tail.read().run(stream).map(|run| run.end());
+        in_tail.or_else(|| Some(self.frozen()?.run(stream)?.end()))
     }
 
-    /// Runs `read` until its fault, if it gives one, cannot come from reading the trees while
-    /// they were written. They are written only with what was frozen before, and what was frozen
-    /// when `read` began is asked before them.
-    fn settled<T>(&self, read: impl Fn(u64) -> Result<T, IndexFault>) -> Result<T, IndexFault> {
+    /// Runs `read` until its fault, if it gives one, cannot come from reading the tree while runs
+    /// were replaced and removed.
+    fn settled<T>(&self, read: impl Fn() -> Result<T, IndexFault>) -> Result<T, IndexFault> {
         loop {
             self.check_usable()?;
-            let freezes = self.freezes.load(Ordering::Acquire);
-            match read(freezes) {
+            let moves = self.moves.load(Ordering::Acquire);
+            match read() {
                 // Memory is cleared when the index breaks or closes, perhaps just now.
                 Ok(answer) => return self.check_usable().map(|()| answer),
-                Err(IndexFault::Damaged { .. }) if !self.is_settled(freezes) => {}
+                Err(IndexFault::Damaged { .. }) if self.moves.load(Ordering::Acquire) != moves => {}
                 Err(fault) => {
                     self.mark_broken(fault.clone());
                     return Err(fault);
@@ -120,44 +142,15 @@ impl Index {
     }
 }
 
-/// Addresses of a stream, gathered from the newest to the oldest.
-struct Gathered {
-    /// What is still to be found: the lower part of what is wanted.
-    missing: Range<Revision>,
-    is_end_known: bool,
-    /// What was found above, newest first.
-    parts: Vec<Vec<Address>>,
-}
-
-impl Gathered {
-    const fn new(wanted: Range<Revision>) -> Self {
-        Self { missing: wanted, is_end_known: false, parts: Vec::new() }
+/// Takes what `tail` has of a stream.
+fn take_from(tail: &Tail, stream: &str, gathered: &mut Gathered) -> Result<(), IndexFault> {
+    let Some(run) = tail.run(stream) else { return Ok(()) };
+    if !gathered.is_end_known {
+        gathered.clip(run.end());
     }
-
-    fn clip(&mut self, end: Revision) {
-        self.missing.end = self.missing.end.min(end);
-        self.is_end_known = true;
+    let start = run.first().max(gathered.missing.start);
+    if start >= gathered.missing.end {
+        return Ok(());
     }
-
-    /// Takes the upper part of what is missing, if `run` has it. The first run that there is
-    /// knows where the stream ends.
-    fn take(&mut self, run: Option<&Run>) {
-        let Some(run) = run else { return };
-        if !self.is_end_known {
-            self.clip(run.end());
-        }
-        let start = run.first().max(self.missing.start);
-        if start < self.missing.end && self.missing.end <= run.end() {
-            self.parts.push(run.slice(&(start..self.missing.end)).to_vec());
-            self.missing.end = start;
-        }
-    }
-
-    /// All that is wanted, once `oldest` was found too.
-    fn complete(self, oldest: Vec<Address>) -> Vec<Address> {
-        self.parts.into_iter().rev().fold(oldest, |mut all, part| {
-            all.extend(part);
-            all
-        })
-    }
+    gathered.take(start, run.slice(&(start..gathered.missing.end)))
 }

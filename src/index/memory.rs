@@ -1,4 +1,4 @@
-//! Trees in memory, for everything that cannot or need not have sled.
+//! A tree in memory, for everything that cannot or need not have sled.
 //!
 //! Owns the twin that behaves as [`super::sled`] does, without files.
 
@@ -7,45 +7,37 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use super::IndexFault;
-use super::trees::{Pair, Tree, Trees};
+use super::tree::{Change, Pair, Tree};
 use crate::sync::RwLock;
 
-type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Two trees in memory. A clone is another handle on the same trees, so that they can be
-/// opened again.
+/// A tree in memory. A clone is another handle on the same one, so that it can be opened again.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct MemoryTrees {
-    postings: Arc<RwLock<Map>>,
-    ends: Arc<RwLock<Map>>,
-}
+pub(crate) struct MemoryTree(Arc<RwLock<Map>>);
 
-impl MemoryTrees {
-    /// Whether both trees are empty.
+impl MemoryTree {
+    /// Whether it holds nothing.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn is_empty(&self) -> bool {
-        self.postings.read().is_empty() && self.ends.read().is_empty()
+        self.0.read().is_empty()
     }
 
-    /// Empties both trees.
+    /// Empties it.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn clear(&self) {
-        self.postings.write().clear();
-        self.ends.write().clear();
+        self.0.write().clear();
     }
 
-    /// Other trees that hold the same now.
+    /// Another tree that holds the same now.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn copy(&self) -> Self {
-        let copy = |map: &RwLock<Map>| Arc::new(RwLock::new(map.read().clone()));
-        Self { postings: copy(&self.postings), ends: copy(&self.ends) }
+        Self(Arc::new(RwLock::new(self.0.read().clone())))
     }
 
-    pub(super) fn map(&self, tree: Tree) -> &RwLock<Map> {
-        match tree {
-            Tree::Postings => &self.postings,
-            Tree::Ends => &self.ends,
-        }
+    #[cfg(test)]
+    pub(super) fn map(&self) -> &RwLock<Map> {
+        &self.0
     }
 }
 
@@ -58,32 +50,28 @@ fn owned((key, value): (&Vec<u8>, &Vec<u8>)) -> Pair {
     (key.clone(), value.clone())
 }
 
-impl Trees for MemoryTrees {
-    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
-        Ok(self.map(tree).read().get(key).cloned())
+impl Tree for MemoryTree {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
+        Ok(self.0.read().get(key).cloned())
     }
 
-    fn last_in(&self, tree: Tree, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
-        Ok(self.map(tree).read().range::<[u8], _>(bounds(&keys)).next_back().map(owned))
+    fn last_in(&self, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
+        Ok(self.0.read().range::<[u8], _>(bounds(&keys)).next_back().map(owned))
     }
 
-    fn scan(
-        &self,
-        tree: Tree,
-        keys: Range<&[u8]>,
-        count_max: usize,
-    ) -> Result<Vec<Pair>, IndexFault> {
-        Ok(self
-            .map(tree)
-            .read()
-            .range::<[u8], _>(bounds(&keys))
-            .take(count_max)
-            .map(owned)
-            .collect())
+    fn scan(&self, keys: Range<&[u8]>, count_max: usize) -> Result<Vec<Pair>, IndexFault> {
+        let map = self.0.read();
+        Ok(map.range::<[u8], _>(bounds(&keys)).take(count_max).map(owned).collect())
     }
 
-    fn apply(&self, tree: Tree, puts: Vec<Pair>) -> Result<(), IndexFault> {
-        self.map(tree).write().extend(puts);
+    fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
+        let mut map = self.0.write();
+        for change in changes {
+            match change {
+                Change::Put((key, value)) => _ = map.insert(key, value),
+                Change::Remove(key) => _ = map.remove(&key),
+            }
+        }
         Ok(())
     }
 }

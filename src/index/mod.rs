@@ -1,22 +1,30 @@
 //! The index: where the records of a stream stand, where it ends, and where a time is.
 //!
 //! Owns nothing that the log does not tell again. What was added last is in memory; checkpoints
-//! move it to the trees. Knows no files and no records: the store hands in what was published,
-//! and checks each answer against the record it points to.
+//! move it to the tree, as runs, which are merged there. Knows no files and no records: the store
+//! hands in what was published, and checks each answer against the record it points to.
 
-mod cache;
-mod checkpoint;
+mod chunk;
 mod fault;
+mod filter;
 mod keys;
 mod lookup;
+mod manifest;
+mod marks;
 mod memory;
+mod merge;
+mod numbers;
 mod postings;
+mod reader;
+mod run;
+mod sketch;
 mod sled;
 mod stored;
 mod tail;
-mod trees;
+mod tree;
 mod values;
 mod worker;
+mod writing;
 
 #[cfg(test)]
 mod tests;
@@ -25,21 +33,20 @@ use std::fmt;
 use std::mem;
 use std::sync::{Arc, OnceLock};
 
-use self::cache::EndsCache;
 pub(crate) use self::fault::IndexFault;
-pub(crate) use self::memory::MemoryTrees;
+pub(crate) use self::memory::MemoryTree;
 pub(crate) use self::sled::open_sled;
 use self::stored::Stored;
 use self::tail::Tail;
-pub(crate) use self::tail::{Mark, Seek};
-pub(crate) use self::trees::Trees;
+pub(crate) use self::tree::Tree;
+use self::writing::Writing;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
-use crate::types::{Entry, LogEnd, StoreId};
+use crate::types::{Address, Entry, LogEnd, Position, StoreId, Timestamp};
 
 /// Bytes of log between two marks, if nothing else is said.
 pub(crate) const MARK_INTERVAL_LEN: u64 = 16 << 10;
-/// Streams whose ends are kept in memory, if nothing else is said.
-pub(crate) const ENDS_CACHE_COUNT_MAX: usize = 64 << 10;
+/// Bytes of names in memory that make a checkpoint due for each event that would.
+const NAMES_LEN_PER_EVENT: u64 = 64;
 
 /// What the index takes, in memory and between checkpoints.
 #[derive(Clone, Copy, Debug)]
@@ -48,65 +55,97 @@ pub(crate) struct IndexOptions {
     pub(crate) checkpoint_event_count: u64,
     /// Bytes of log between two marks.
     pub(crate) mark_interval_len: u64,
-    /// The most streams whose ends are kept in memory once they are in the trees.
-    pub(crate) ends_cache_count_max: usize,
+    /// The most bytes of filters that are kept in memory.
+    pub(crate) filters_len_max: u64,
+}
+
+/// A place from which a scan of the log can begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) position: Position,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) address: Address,
+}
+
+/// What a mark must stand before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seek {
+    /// An event: the mark stands at it or before it.
+    Position(Position),
+    /// The first event of a time: the mark was recorded earlier.
+    Time(Timestamp),
+}
+
+impl Seek {
+    const fn is_after(self, mark: &Mark) -> bool {
+        match self {
+            Self::Position(position) => mark.position.get() <= position.get(),
+            Self::Time(time) => mark.recorded_at.as_nanos() < time.as_nanos(),
+        }
+    }
 }
 
 /// The index of one store.
 ///
 /// Shared by whoever appends, whoever reads, and whoever writes checkpoints. None of them waits for
-/// the trees to be written.
+/// the tree to be written.
 pub(crate) struct Index {
     store: StoreId,
     options: IndexOptions,
     stored: Stored,
     /// Locked after `frozen` by who needs both.
     tail: RwLock<Tail>,
-    /// What is being written to the trees.
+    /// What is being written to the tree.
     frozen: RwLock<Option<Arc<Tail>>>,
-    /// How often a tail was frozen.
-    freezes: AtomicU64,
-    /// Held by the one who writes what is frozen.
-    writing: Mutex<()>,
-    cache: EndsCache,
+    /// How often a tail was frozen, or runs were replaced by others.
+    moves: AtomicU64,
+    /// Held by the one who writes to the tree.
+    writing: Mutex<Writing>,
     fault: OnceLock<IndexFault>,
 }
 
 impl Index {
-    /// Opens the index over `trees`, and says how far they have come: whatever the log holds from
-    /// there on must be added. `None` if the trees are empty: then it is everything.
+    /// Opens the index over `tree`, and says how far it has come: whatever the log holds from
+    /// there on must be added. `None` if the tree is empty: then it is everything.
     ///
     /// # Errors
     ///
-    /// If the trees cannot be used for `store`. They must be moved aside, and others filled.
+    /// If the tree cannot be used for `store`. It must be moved aside, and another filled.
     pub(crate) fn open(
-        trees: Box<dyn Trees>,
+        tree: Box<dyn Tree>,
         store: StoreId,
         options: IndexOptions,
     ) -> Result<(Self, Option<LogEnd>), IndexFault> {
-        let stored = Stored::new(trees);
-        let end = checkpoint::read(&stored, store)?;
-        Ok((Self::over(stored, end, store, options), end))
+        let stored = Stored::new(tree, store, options.filters_len_max);
+        let manifest = stored.read_manifest(store)?;
+        let writing = Writing::new(&stored, store, manifest.as_ref())?;
+        let end = manifest.map(|manifest| manifest.end);
+        Ok((Self::over(stored, writing, end, store, options), end))
     }
 
     /// An index that answers nothing, for a store whose index can be neither opened nor built.
     pub(crate) fn unavailable(store: StoreId, options: IndexOptions) -> Self {
-        let stored = Stored::new(Box::new(MemoryTrees::default()));
-        let index = Self::over(stored, None, store, options);
+        let stored = Stored::new(Box::new(MemoryTree::default()), store, 0);
+        let index = Self::over(stored, Writing::empty(store), None, store, options);
         index.mark_broken(IndexFault::damaged("it can be neither opened nor built"));
         index
     }
 
-    fn over(stored: Stored, end: Option<LogEnd>, store: StoreId, options: IndexOptions) -> Self {
+    fn over(
+        stored: Stored,
+        writing: Writing,
+        end: Option<LogEnd>,
+        store: StoreId,
+        options: IndexOptions,
+    ) -> Self {
         Self {
             store,
             options,
             stored,
             tail: RwLock::new(Tail::from_end(end)),
             frozen: RwLock::default(),
-            freezes: AtomicU64::new(0),
-            writing: Mutex::default(),
-            cache: EndsCache::new(options.ends_cache_count_max),
+            moves: AtomicU64::new(0),
+            writing: Mutex::new(writing),
             fault: OnceLock::new(),
         }
     }
@@ -126,9 +165,12 @@ impl Index {
         }
     }
 
-    /// Whether memory holds as many events as it should between checkpoints.
+    /// Whether memory holds as much as it should between checkpoints.
     pub(crate) fn is_checkpoint_due(&self) -> bool {
-        self.tail.read().event_count() >= self.options.checkpoint_event_count
+        let tail = self.tail.read();
+        let event_count_max = self.options.checkpoint_event_count;
+        tail.event_count() >= event_count_max
+            || tail.names_len() / NAMES_LEN_PER_EVENT >= event_count_max
     }
 
     /// Whether a checkpoint is due and the one before it is still being written. Who appends
@@ -151,31 +193,51 @@ impl Index {
         }
         let end = tail.end()?;
         let next = tail.successor();
-        self.freezes.fetch_add(1, Ordering::AcqRel);
+        self.count_move();
         *frozen = Some(Arc::new(mem::replace(&mut *tail, next)));
         Some(end)
     }
 
-    /// Writes what was frozen to the trees, the checkpoint last, then lets go of it. Does nothing
-    /// if nothing is frozen.
+    /// Writes what was frozen to the tree, and then that the tree has come so far, then lets go of
+    /// it. Does nothing if nothing is frozen.
     ///
     /// # Errors
     ///
-    /// If the trees fail, after which the index is broken, or if it is closed.
+    /// If the tree fails, after which the index is broken, or if it is closed.
     pub(crate) fn write_frozen(&self) -> Result<(), IndexFault> {
-        let _writing = self.writing.lock();
-        self.check_usable()?;
-        let Some(frozen) = self.frozen() else { return Ok(()) };
-        checkpoint::write(&self.stored, self.store, &frozen)
-            .inspect_err(|fault| self.mark_broken(fault.clone()))?;
-        for (name, run) in frozen.runs() {
-            self.cache.put(Arc::clone(name), run.end());
-        }
-        *self.frozen.write() = None;
-        Ok(())
+        self.writing(|writing| {
+            let Some(frozen) = self.frozen() else { return Ok(()) };
+            writing.write(&frozen, &self.stored)?;
+            *self.frozen.write() = None;
+            Ok(())
+        })
     }
 
-    /// The end of what was added, or of what the trees hold if nothing was. `None` if there is
+    /// Does a part of what there is to do in the tree besides checkpoints: merges runs, so that
+    /// there are few to ask, and removes those that were merged. Takes milliseconds, and says
+    /// whether there may be more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::write_frozen`].
+    pub(crate) fn tidy(&self) -> Result<bool, IndexFault> {
+        self.writing(|writing| writing.tidy(&self.stored, || self.count_move()))
+    }
+
+    fn writing<T>(
+        &self,
+        write: impl FnOnce(&mut Writing) -> Result<T, IndexFault>,
+    ) -> Result<T, IndexFault> {
+        let mut writing = self.writing.lock();
+        self.check_usable()?;
+        write(&mut writing).inspect_err(|fault| self.mark_broken(fault.clone()))
+    }
+
+    fn count_move(&self) {
+        self.moves.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The end of what was added, or of what the tree holds if nothing was. `None` if there is
     /// nothing, or if the index is broken or closed.
     #[cfg(test)]
     pub(crate) fn indexed_end(&self) -> Option<LogEnd> {
@@ -198,7 +260,7 @@ impl Index {
         self.forget();
     }
 
-    /// Lets go of the trees, once those who use them now are done. What was not written is
+    /// Lets go of the tree, once those who use it now are done. What was not written is
     /// forgotten. May take long.
     pub(crate) fn close(&self) {
         self.stored.close();
@@ -216,7 +278,6 @@ impl Index {
     fn forget(&self) {
         *self.tail.write() = Tail::default();
         *self.frozen.write() = None;
-        self.cache.clear();
     }
 }
 

@@ -1,63 +1,44 @@
 //! Posting lists: where the records of one block of a stream stand.
 //!
-//! Owns the bytes of a list, and how a stream is cut into blocks. Knows nothing of keys and
-//! checksums.
+//! Owns the bytes of a list. Knows nothing of keys and checksums.
 //!
-//! A block holds 256 revisions and begins at a multiple of that, so the block of a revision is
-//! known without a search, and writing the same revisions again writes the same keys. A list
-//! is a group per segment: segment (less the one before), count, offsets (each less the
-//! one before), all as variable-length numbers of seven bits a byte, lowest first.
+//! A list is a group per segment: segment (less the one before, the first less one that is known
+//! otherwise), count, offsets (each less the one before), all as numbers of variable length.
 
 use super::IndexFault;
-use crate::types::{Address, Position, Revision};
+use super::numbers::{put_len, put_number, take_number};
+use crate::types::{Address, Position};
 
-/// Revisions in a full block.
+/// The most revisions in a block.
 pub(super) const BLOCK_COUNT: usize = 256;
-/// The same, as a distance between revisions.
-const BLOCK_STEP: u64 = 256;
-const _: () = assert!(BLOCK_COUNT == 256 && BLOCK_STEP == 256);
 
 /// Records stand at multiples of 8. Turning an offset by these bits makes it small, and would
 /// also keep one that is none.
 const ALIGNMENT_BITS: u32 = 3;
-const NUMBER_BITS: u32 = 7;
-const MORE: u8 = 0x80;
 
 const MALFORMED: IndexFault = IndexFault::damaged("a posting list is malformed");
 
-/// First revision of the block that `revision` is in.
-pub(super) const fn block_of(revision: Revision) -> Revision {
-    Revision::new(revision.get() - revision.get() % BLOCK_STEP)
-}
-
-/// First revision of the block after the one that begins with `first`.
-pub(super) const fn block_after(first: Revision) -> Revision {
-    first.plus(BLOCK_STEP)
-}
-
-/// Encodes `addresses`, which ascend.
-pub(super) fn encode(addresses: &[Address]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(8 + 2 * addresses.len());
-    let mut last_segment = 0;
+/// Adds `addresses`, which ascend and are not before the segment at `base`, to `bytes`.
+pub(super) fn encode(addresses: &[Address], base: Position, bytes: &mut Vec<u8>) {
+    let mut last_segment = base.get();
     for group in addresses.chunk_by(|a, b| a.segment == b.segment) {
         let segment = group.first().map_or(last_segment, |first| first.segment.get());
-        put_number(&mut bytes, segment.wrapping_sub(last_segment));
-        put_number(&mut bytes, u64::try_from(group.len()).unwrap_or(u64::MAX));
+        put_number(bytes, segment.wrapping_sub(last_segment));
+        put_len(bytes, group.len());
         let mut last_offset = 0;
         for address in group {
             let delta = address.offset.wrapping_sub(last_offset);
-            put_number(&mut bytes, delta.rotate_right(ALIGNMENT_BITS));
+            put_number(bytes, delta.rotate_right(ALIGNMENT_BITS));
             last_offset = address.offset;
         }
         last_segment = segment;
     }
-    bytes
 }
 
 /// Reads a list of 1 to 256 ascending addresses, and nothing after them.
-pub(super) fn decode(mut bytes: &[u8]) -> Result<Vec<Address>, IndexFault> {
+pub(super) fn decode(mut bytes: &[u8], base: Position) -> Result<Vec<Address>, IndexFault> {
     let mut addresses = Vec::new();
-    let mut segment = 0_u64;
+    let mut segment = base.get();
     while !bytes.is_empty() {
         segment = segment.checked_add(take_number(&mut bytes)?).ok_or(MALFORMED)?;
         take_group(&mut bytes, Position::new(segment), &mut addresses)?;
@@ -86,36 +67,6 @@ fn take_group(
     Ok(())
 }
 
-fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
-    loop {
-        let [low, ..] = number.to_le_bytes();
-        number >>= NUMBER_BITS;
-        if number == 0 {
-            bytes.push(low & !MORE);
-            return;
-        }
-        bytes.push(low | MORE);
-    }
-}
-
-fn take_number(bytes: &mut &[u8]) -> Result<u64, IndexFault> {
-    let mut number = 0_u64;
-    for shift in (0..u64::BITS).step_by(7) {
-        let (byte, rest) = bytes.split_first().ok_or(MALFORMED)?;
-        *bytes = rest;
-        let part = u64::from(byte & !MORE);
-        let shifted = part << shift;
-        if shifted >> shift != part {
-            return Err(MALFORMED);
-        }
-        number |= shifted;
-        if byte & MORE == 0 {
-            return Ok(number);
-        }
-    }
-    Err(MALFORMED)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -124,6 +75,16 @@ mod tests {
 
     fn address(segment: u64, offset: u64) -> Address {
         Address { segment: Position::new(segment), offset }
+    }
+
+    fn encode(addresses: &[Address]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        super::encode(addresses, Position::START, &mut bytes);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Vec<Address>, IndexFault> {
+        super::decode(bytes, Position::START)
     }
 
     #[test]
@@ -137,6 +98,16 @@ mod tests {
     fn the_bytes_of_a_list_stay_as_they_are() {
         let addresses = [address(3, 64), address(3, 64 + 8 * 300), address(1003, 64)];
         assert_eq!(encode(&addresses), [3, 2, 8, 0xac, 2, 0xe8, 7, 1, 8]);
+    }
+
+    #[test]
+    fn a_list_is_read_with_the_base_that_it_was_written_with() {
+        let addresses = [address(1_000_000, 64), address(1_000_007, 64)];
+        let mut bytes = Vec::new();
+        super::encode(&addresses, Position::new(1_000_000), &mut bytes);
+        assert_eq!(bytes, [0, 1, 8, 7, 1, 8]);
+        assert_eq!(super::decode(&bytes, Position::new(1_000_000)).unwrap(), addresses);
+        assert!(super::decode(&bytes, Position::new(u64::MAX)).is_err());
     }
 
     #[test]

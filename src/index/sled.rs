@@ -1,11 +1,11 @@
-//! Trees in sled.
+//! The tree in sled.
 //!
 //! The only module that names sled. Owns how it is configured, and keeps its errors, panics and
 //! silences to itself: sled 0.34.7 panics on most damage to its file, so every call is under
 //! `catch_unwind`; and after a write that failed it may wait for ever, and make whoever writes to
 //! any sled database of the process wait, and whoever reads while someone waits to write. So it
 //! is written on a thread that can be left behind, and read on another meanwhile. Knows nothing
-//! of what the trees hold.
+//! of what the tree holds.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::IndexFault;
-use super::trees::{Pair, Tree, Trees};
+use super::tree::{Change, Pair, Tree};
 use super::worker::Worker;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -31,16 +31,16 @@ const CALL_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long opening a database may take: sled reads what it has written since its last snapshot.
 const OPEN_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Opens the trees in the directory `path`, or makes them, with a cache of about `cache_len`
+/// Opens the tree in the directory `path`, or makes it, with a cache of about `cache_len`
 /// bytes; what sled takes in all may be several times that.
-pub(crate) fn open_sled(path: &Path, cache_len: u64) -> Result<Box<dyn Trees>, IndexFault> {
+pub(crate) fn open_sled(path: &Path, cache_len: u64) -> Result<Box<dyn Tree>, IndexFault> {
     let [writer, reader] = ["annals-index", "annals-index-read"].map(Worker::start);
     let (writer, reader) =
         (writer.map_err(IndexFault::failed)?, reader.map_err(IndexFault::failed)?);
     let path = path.to_owned();
     let opened = writer.run(OPEN_WAIT_MAX, move || open(&path, cache_len));
     let database = opened.unwrap_or(Err(IndexFault::NoAnswer))?;
-    Ok(Box::new(SledTrees {
+    Ok(Box::new(SledTree {
         database: Some(Arc::new(database)),
         writer,
         reader,
@@ -70,7 +70,7 @@ fn is_locked(fault: &IndexFault) -> bool {
 /// Runs `call` and makes a fault of its error or panic.
 ///
 /// What a panic leaves behind is not looked at again: the index is broken from then on, and the
-/// trees are only dropped.
+/// tree is only dropped.
 fn caught<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexFault> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| IndexFault::failed(error.into())),
@@ -80,8 +80,7 @@ fn caught<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexFault> {
 
 struct Database {
     db: sled::Db,
-    postings: sled::Tree,
-    ends: sled::Tree,
+    tree: sled::Tree,
 }
 
 impl Database {
@@ -91,20 +90,12 @@ impl Database {
             .cache_capacity(cache_len)
             .flush_every_ms(Some(FLUSH_INTERVAL_MS))
             .open()?;
-        let postings = db.open_tree("postings")?;
-        let ends = db.open_tree("ends")?;
-        Ok(Self { db, postings, ends })
-    }
-
-    fn tree(&self, tree: Tree) -> &sled::Tree {
-        match tree {
-            Tree::Postings => &self.postings,
-            Tree::Ends => &self.ends,
-        }
+        let tree = db.open_tree("runs")?;
+        Ok(Self { db, tree })
     }
 }
 
-struct SledTrees {
+struct SledTree {
     /// There until it is dropped.
     database: Option<Arc<Database>>,
     writer: Worker,
@@ -113,7 +104,7 @@ struct SledTrees {
     writes: AtomicU64,
 }
 
-impl SledTrees {
+impl SledTree {
     fn database(&self) -> Result<Arc<Database>, IndexFault> {
         self.database.clone().ok_or(IndexFault::Closed)
     }
@@ -144,14 +135,14 @@ impl SledTrees {
     }
 }
 
-impl fmt::Debug for SledTrees {
+impl fmt::Debug for SledTree {
     /// sled's own would print everything that it holds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SledTrees").finish_non_exhaustive()
+        f.debug_struct("SledTree").finish_non_exhaustive()
     }
 }
 
-impl Drop for SledTrees {
+impl Drop for SledTree {
     /// Whoever closes a store must not wait for ever: the thread is left behind then, and sled's
     /// files stay locked.
     fn drop(&mut self) {
@@ -171,45 +162,43 @@ fn owned((key, value): (sled::IVec, sled::IVec)) -> Pair {
     (key.to_vec(), value.to_vec())
 }
 
-impl Trees for SledTrees {
-    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
+impl Tree for SledTree {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
         let key = key.to_vec();
-        self.read(move |database| Ok(database.tree(tree).get(key)?.map(|value| value.to_vec())))
+        self.read(move |database| Ok(database.tree.get(key)?.map(|value| value.to_vec())))
     }
 
-    fn last_in(&self, tree: Tree, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
+    fn last_in(&self, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
         if keys.start >= keys.end {
             return Ok(None);
         }
         let keys = keys.start.to_vec()..keys.end.to_vec();
         self.read(move |database| {
-            database.tree(tree).range(keys).next_back().transpose().map(|pair| pair.map(owned))
+            database.tree.range(keys).next_back().transpose().map(|pair| pair.map(owned))
         })
     }
 
-    fn scan(
-        &self,
-        tree: Tree,
-        keys: Range<&[u8]>,
-        count_max: usize,
-    ) -> Result<Vec<Pair>, IndexFault> {
+    fn scan(&self, keys: Range<&[u8]>, count_max: usize) -> Result<Vec<Pair>, IndexFault> {
         if keys.start >= keys.end {
             return Ok(Vec::new());
         }
         let keys = keys.start.to_vec()..keys.end.to_vec();
         self.read(move |database| {
-            let pairs = database.tree(tree).range(keys).take(count_max);
+            let pairs = database.tree.range(keys).take(count_max);
             pairs.map(|pair| pair.map(owned)).collect()
         })
     }
 
-    fn apply(&self, tree: Tree, puts: Vec<Pair>) -> Result<(), IndexFault> {
+    fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
         self.write(move |database| {
             let mut batch = sled::Batch::default();
-            for (key, value) in puts {
-                batch.insert(key, value);
+            for change in changes {
+                match change {
+                    Change::Put((key, value)) => batch.insert(key, value),
+                    Change::Remove(key) => batch.remove(key),
+                }
             }
-            database.tree(tree).apply_batch(batch)
+            database.tree.apply_batch(batch)
         })
     }
 }
@@ -232,12 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn trees_can_be_opened_again_at_once() {
+    fn a_tree_can_be_opened_again_at_once() {
         let dir = tempfile::tempdir().unwrap();
         for n in 0..20_u8 {
-            let trees = open_sled(dir.path(), 1 << 20).unwrap();
-            assert_eq!(trees.scan(Tree::Ends, &[]..&[0xff], 100).unwrap().len(), usize::from(n));
-            trees.apply(Tree::Ends, vec![(vec![n], vec![n])]).unwrap();
+            let tree = open_sled(dir.path(), 1 << 20).unwrap();
+            assert_eq!(tree.scan(&[]..&[0xff], 100).unwrap().len(), usize::from(n));
+            tree.apply(vec![Change::Put((vec![n], vec![n]))]).unwrap();
         }
     }
 
@@ -250,13 +239,13 @@ mod tests {
         let database = Arc::new(open(&path, 1 << 20).unwrap());
         let [writer, reader] = ["w", "r"].map(|name| Worker::start(name).unwrap());
         let held = AtomicU64::new(1);
-        let trees = SledTrees { database: Some(database), writer, reader, writes: held };
+        let tree = SledTree { database: Some(database), writer, reader, writes: held };
         let caller = thread::current().id();
-        let there = trees.read(move |_| Ok(thread::current().id() == caller)).unwrap();
+        let there = tree.read(move |_| Ok(thread::current().id() == caller)).unwrap();
         assert!(!there, "it is read on a thread that can be left behind");
-        trees.writes.store(0, Ordering::Release);
-        assert!(trees.read(move |_| Ok(thread::current().id() == caller)).unwrap());
-        trees.write(|_| Ok(())).unwrap();
-        assert_eq!(trees.writes.load(Ordering::Acquire), 0);
+        tree.writes.store(0, Ordering::Release);
+        assert!(tree.read(move |_| Ok(thread::current().id() == caller)).unwrap());
+        tree.write(|_| Ok(())).unwrap();
+        assert_eq!(tree.writes.load(Ordering::Acquire), 0);
     }
 }

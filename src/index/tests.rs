@@ -1,11 +1,10 @@
-//! What the index promises, over both twins of the trees.
+//! What the index promises, over both twins of the tree.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::trees::Tree;
 use super::*;
-use crate::types::{Address, Position, Revision, Timestamp};
+use crate::types::Revision;
 
 mod answers;
 mod concurrent;
@@ -13,37 +12,37 @@ mod damage;
 mod moving;
 
 fn options() -> IndexOptions {
-    IndexOptions { checkpoint_event_count: 10, mark_interval_len: 500, ends_cache_count_max: 6 }
+    IndexOptions { checkpoint_event_count: 10, mark_interval_len: 500, filters_len_max: 500 }
 }
 
 fn store() -> StoreId {
     StoreId::from_bytes([7; 16])
 }
 
-/// Trees that can be opened again.
+/// A tree that can be opened again.
 enum Twin {
-    Memory(MemoryTrees),
+    Memory(MemoryTree),
     Sled(tempfile::TempDir),
 }
 
 impl Twin {
     fn both() -> Vec<Self> {
-        let mut twins = vec![Self::Memory(MemoryTrees::default())];
+        let mut twins = vec![Self::Memory(MemoryTree::default())];
         if !cfg!(miri) {
             twins.push(Self::Sled(tempfile::tempdir().unwrap()));
         }
         twins
     }
 
-    fn trees(&self) -> Box<dyn Trees> {
+    fn tree(&self) -> Box<dyn Tree> {
         match self {
-            Self::Memory(trees) => Box::new(trees.clone()),
+            Self::Memory(tree) => Box::new(tree.clone()),
             Self::Sled(dir) => open_sled(&dir.path().join("index"), 1 << 20).unwrap(),
         }
     }
 
     fn open(&self) -> (Index, Option<LogEnd>) {
-        Index::open(self.trees(), store(), options()).unwrap()
+        Index::open(self.tree(), store(), options()).unwrap()
     }
 
     /// Opens the index and adds what it lacks.
@@ -182,17 +181,13 @@ impl Log {
 
 type Question<'a> = Box<dyn Fn(&Index) -> Result<(), IndexFault> + 'a>;
 
-/// Other trees that hold the same.
-fn copy(trees: &MemoryTrees) -> MemoryTrees {
-    let copy = MemoryTrees::default();
-    for tree in [Tree::Postings, Tree::Ends] {
-        copy.map(tree).write().clone_from(&trees.map(tree).read());
-    }
-    copy
-}
-
 fn checkpoint(index: &Index) -> LogEnd {
     let end = index.freeze().unwrap();
     index.write_frozen().unwrap();
     end
+}
+
+/// Does all that there is to do in the tree.
+fn tidy(index: &Index) {
+    while index.tidy().unwrap() {}
 }

@@ -1,6 +1,6 @@
-//! The values of the trees, sealed with a checksum.
+//! The values of the tree, sealed with a checksum.
 //!
-//! Owns the seal, and the encoding of every value that is not a posting list. sled has been seen
+//! Owns the seal, and the encoding of the manifest. sled has been seen
 //! to lose and to change data, so a value is never looked at before its seal is. The checksum
 //! covers the key too: a value found under another key is none.
 
@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use super::IndexFault;
 
 const SEAL_LEN: usize = size_of::<u32>();
-/// The most bytes of a value that is not a posting list.
-const VALUE_LEN_MAX: u64 = 256;
+/// The most bytes of the manifest.
+const VALUE_LEN_MAX: u64 = 64 << 10;
 
 fn checksum(key: &[u8], body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -35,6 +35,13 @@ pub(super) fn unseal<'v>(key: &[u8], value: &'v [u8]) -> Result<&'v [u8], IndexF
         Some((seal, body)) if u32::from_le_bytes(*seal) == checksum(key, body) => Ok(body),
         _ => Err(IndexFault::damaged("a value does not match its checksum")),
     }
+}
+
+/// The same, of a value that is not needed any more.
+pub(super) fn unseal_whole(key: &[u8], mut value: Vec<u8>) -> Result<Vec<u8>, IndexFault> {
+    unseal(key, &value)?;
+    value.drain(..SEAL_LEN);
+    Ok(value)
 }
 
 /// Numbers of a fixed width, little-endian; nothing may follow.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::format::{ToRecord, encode_record};
 use crate::log::commit::State;
 use crate::segment::records_start;
-use crate::types::{Address, Entry, LogEnd, Position, Revision};
+use crate::types::{Address, Entry, LogEnd, Position};
 
 /// Gives the events of one batch their places.
 #[derive(Debug)]
@@ -40,11 +40,14 @@ impl<'a> Assign<'a> {
         self.state.durable
     }
 
-    /// The end of a stream that has events which are not visible yet.
-    pub(crate) fn stream_end(&self, stream: &str) -> Option<(Arc<str>, Revision)> {
-        let forming = self.state.forming.ends.get_key_value(stream);
-        let found = forming.or_else(|| self.state.in_flight.get_key_value(stream));
-        found.map(|(stream, end)| (Arc::clone(stream), *end))
+    /// The end of what readers see, and of what whoever follows the log was told of.
+    pub(crate) fn visible_end(&self) -> Position {
+        self.state.written.position
+    }
+
+    /// How often places that had been given were taken back: of events that could not be written.
+    pub(crate) fn retractions(&self) -> u64 {
+        self.state.retractions
     }
 
     /// Adds the next event of the batch.
@@ -71,9 +74,6 @@ impl<'a> Assign<'a> {
         let forming = &mut self.state.forming;
         forming.rolls |= self.rolls;
         forming.end = self.end;
-        for entry in forming.entries.iter().skip(self.entries_before) {
-            forming.ends.insert(Arc::clone(&entry.stream), entry.revision.next());
-        }
     }
 }
 

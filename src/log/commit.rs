@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::log::group::{Ends, Failure, Group, Outcome};
+use crate::log::group::{Failure, Group, Outcome};
 use crate::log::writer::WriteError;
-use crate::segment::records_start;
-use crate::sync::MutexGuard;
+use crate::segment::{records_start, wide};
+use crate::sync::{MutexGuard, Ordering};
 use crate::types::{LogEnd, Position};
 
 /// A group takes no more batches once it has this many bytes.
@@ -34,8 +34,8 @@ pub(super) struct State {
     pub(super) last_offset: u64,
     /// The group that takes batches.
     pub(super) forming: Group,
-    /// Ends of streams in the group that is being written.
-    pub(super) in_flight: Ends,
+    /// How often places that had been given were taken back.
+    pub(super) retractions: u64,
     /// Whether a thread is writing a group, or waits for one to gather.
     pub(super) leading: bool,
     /// How many callers there were when the last group was done: in that group, and waiting for
@@ -63,7 +63,7 @@ impl State {
             durable: not_durable_from.unwrap_or(end.position),
             last_offset,
             forming: Group::after(end),
-            in_flight: Ends::new(),
+            retractions: 0,
             leading: false,
             callers_seen: 0,
         }
@@ -104,7 +104,7 @@ impl State {
                 if group.syncs {
                     self.durable = group.end.position;
                 } else if group.rolls {
-                    self.durable = group.start.position;
+                    self.durable = self.durable.max(group.start.position);
                 }
                 group.outcome.set(Ok(()));
             }
@@ -125,13 +125,21 @@ impl State {
 
     /// Ends appending: it is not known what of `group` is on the medium.
     fn poison(&mut self, group: &Group, failure: Failure) {
-        self.status = Status::Poisoned;
         group.outcome.set(Err(failure));
+        self.give_up();
+    }
+
+    /// Ends appending: it is not known what of all that is written is on the medium.
+    pub(super) fn give_up(&mut self) {
+        if self.status != Status::Closed {
+            self.status = Status::Poisoned;
+        }
         self.fail_forming(self.written, Failure::Poisoned);
     }
 
     /// Drops what was to be written and tells those who wait for it.
     fn fail_forming(&mut self, end: LogEnd, failure: Failure) {
+        self.retractions += 1;
         let failed = std::mem::replace(&mut self.forming, Group::after(end));
         failed.outcome.set(Err(failure));
     }
@@ -179,15 +187,13 @@ impl Log {
         state.leading = true;
         self.gather(state);
         let next = Group::after(state.forming.end);
-        let mut group = std::mem::replace(&mut state.forming, next);
-        state.in_flight = std::mem::take(&mut group.ends);
+        let group = std::mem::replace(&mut state.forming, next);
         let unsynced = state.durable < group.start.position;
         let written = MutexGuard::unlocked(state, || {
             catch_unwind(AssertUnwindSafe(|| self.write_and_publish(&group, unsynced)))
         });
         state.leading = false;
         state.callers_seen = group.caller_count + state.forming.caller_count;
-        state.in_flight = Ends::new();
         let panic = match written {
             Ok(written) => {
                 state.settle(&group, written);
@@ -220,6 +226,11 @@ impl Log {
 
     fn write_and_publish(&self, group: &Group, unsynced: bool) -> Result<(), WriteError> {
         self.writer.lock().write(group, unsynced, &self.segments)?;
+        if group.syncs {
+            self.unsynced_len.store(0, Ordering::Release);
+        } else {
+            self.unsynced_len.fetch_add(wide(group.bytes.len()), Ordering::AcqRel);
+        }
         if !group.is_empty() {
             self.segments.publish(group.end, || self.follower.published(&group.entries, group.end));
         }

@@ -1,22 +1,17 @@
 //! A group: batches that are written, and synced, at once.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::types::{Entry, LogEnd, Revision};
-
-/// Ends of streams that have events which are not visible yet.
-pub(crate) type Ends = HashMap<Arc<str>, Revision>;
+use crate::types::{Entry, LogEnd};
 
 /// Batches that have their places and are encoded, and wait to be written.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) bytes: Vec<u8>,
     pub(crate) entries: Vec<Entry>,
-    pub(crate) ends: Ends,
     /// How many batches it has, and requests to sync.
     pub(crate) caller_count: usize,
     /// Whether it goes into a new segment.
@@ -36,7 +31,6 @@ impl Group {
         Self {
             bytes: Vec::new(),
             entries: Vec::new(),
-            ends: Ends::new(),
             caller_count: 0,
             rolls: false,
             syncs: false,

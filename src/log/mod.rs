@@ -6,6 +6,7 @@
 mod assign;
 mod commit;
 mod decide;
+mod gate;
 mod group;
 mod meta;
 mod recover;
@@ -20,11 +21,12 @@ use crate::error::{Error, Result};
 use crate::format::{CleanNote, FOOTER_LEN};
 pub(crate) use crate::log::assign::Assign;
 use crate::log::commit::{State, Status};
+use crate::log::gate::SyncGate;
 use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
 use crate::options::Durability;
 use crate::segment::records_start;
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::types::{Entry, LogEnd, Position};
 
 pub(crate) use meta::{META, read_meta};
@@ -62,6 +64,9 @@ pub(crate) struct Log {
     gathered: Condvar,
     writer: Mutex<Writer>,
     sealer: Arc<Sealer>,
+    gate: Arc<SyncGate>,
+    /// Bytes that were written and that nobody has synced or begun to.
+    unsynced_len: AtomicU64,
 }
 
 impl Log {
@@ -92,8 +97,6 @@ impl Log {
             self.gathered.notify_one();
         }
         self.wait(&mut state, &outcome)?;
-        drop(state);
-        self.sealer.seal_if_due();
         Ok(assigned)
     }
 
@@ -124,9 +127,54 @@ impl Log {
         self.wait(state, &outcome)
     }
 
-    /// Makes everything before `position`, which must be visible, durable.
+    /// Makes everything before `position`, which must be visible, durable, while others go on
+    /// appending.
     pub(crate) fn sync_to(&self, position: Position) -> Result<()> {
-        if self.state.lock().durable >= position { Ok(()) } else { self.sync() }
+        let state = self.state.lock();
+        if state.durable >= position {
+            return Ok(());
+        }
+        if matches!(state.status, Status::Poisoned) {
+            return Err(Error::Poisoned);
+        }
+        let end = state.written;
+        drop(state);
+        self.unsynced_len.store(0, Ordering::Release);
+        let file = self.gate.active();
+        // If there is another segment by now, all before it was synced before it was begun.
+        let is_last = file.base() == end.address.segment;
+        let synced = if is_last { self.gate.sync(&file) } else { Ok(()) };
+        let mut state = self.state.lock();
+        match synced {
+            Ok(()) => state.durable = state.durable.max(end.position),
+            Err(cause) => {
+                state.give_up();
+                self.changed.notify_all();
+                return Err(Error::OutcomeUnknown { source: Box::new(cause) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything that is visible durable, while others go on appending.
+    pub(crate) fn sync_behind(&self) -> Result<()> {
+        let written = self.state.lock().written.position;
+        self.sync_to(written)
+    }
+
+    /// Bytes that were written and that nobody has synced or begun to.
+    pub(crate) fn unsynced_len(&self) -> u64 {
+        self.unsynced_len.load(Ordering::Acquire)
+    }
+
+    /// Whether a full segment waits to be sealed.
+    pub(crate) fn is_seal_due(&self) -> bool {
+        self.sealer.is_due()
+    }
+
+    /// Seals the segments that are full, unless another thread is at it.
+    pub(crate) fn seal(&self) {
+        self.sealer.seal_if_due();
     }
 
     /// Whether the segment that begins at `base` is full and not sealed yet.
@@ -215,8 +263,10 @@ impl Begin {
             state: Mutex::new(State::new(end, last_offset, not_durable_from)),
             changed: Condvar::new(),
             gathered: Condvar::new(),
+            gate: writer.gate(),
             writer: Mutex::new(writer),
             sealer,
+            unsynced_len: AtomicU64::new(0),
         }
     }
 }

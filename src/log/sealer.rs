@@ -27,10 +27,15 @@ impl Sealer {
         self.is_due.store(true, Ordering::Release);
     }
 
+    /// Whether there is something to seal that has not just failed.
+    pub(crate) fn is_due(&self) -> bool {
+        self.is_due.load(Ordering::Acquire)
+    }
+
     /// Seals what is due, unless another thread is at it. What cannot be sealed now is tried again
     /// after the next segment, at close, and when the store is opened.
     pub(crate) fn seal_if_due(&self) {
-        if self.is_due.load(Ordering::Acquire)
+        if self.is_due()
             && let Some(_sealing) = self.sealing.try_lock()
         {
             self.seal_all();

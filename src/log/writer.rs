@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::directory::{Directory, RandomFile};
 use crate::error::{Error, Result};
 use crate::format::SegmentHeader;
+use crate::log::gate::SyncGate;
 use crate::log::group::Group;
 use crate::log::sealer::Sealer;
 use crate::log::{CLEAN_NOTE, Segments};
@@ -36,8 +37,7 @@ pub(crate) enum WriteError {
 #[derive(Debug)]
 pub(crate) struct Writer {
     directory: Arc<dyn Directory>,
-    /// The file of the lock, which tells that a sync has failed.
-    lock: Arc<dyn RandomFile>,
+    gate: Arc<SyncGate>,
     active: Arc<SegmentFile>,
     /// How far zeroes are written in the active segment, or tried to be.
     prepared_end: u64,
@@ -57,7 +57,13 @@ impl Writer {
         noted: bool,
         sealer: Arc<Sealer>,
     ) -> Self {
-        Self { directory, lock, active, prepared_end: 0, segment_end_max: 0, noted, sealer }
+        let gate = Arc::new(SyncGate::new(lock, Arc::clone(&active)));
+        Self { directory, gate, active, prepared_end: 0, segment_end_max: 0, noted, sealer }
+    }
+
+    /// What syncs of the active segment pass through.
+    pub(super) fn gate(&self) -> Arc<SyncGate> {
+        Arc::clone(&self.gate)
     }
 
     /// Lets segments be prepared, up to this length.
@@ -128,15 +134,7 @@ impl Writer {
     }
 
     fn sync(&self) -> Result<(), WriteError> {
-        self.active.sync().map_err(|cause| self.unknown(cause))
-    }
-
-    /// Leaves word that a sync has failed. What it was to write may be lost to the medium for good,
-    /// whatever later syncs of the same places say.
-    fn unknown(&self, cause: Error) -> WriteError {
-        // If neither can be done, opening the store may still hear of the failure itself.
-        let _ = self.lock.set_len(1).or_else(|_| self.lock.write_all_at(b"!", 0));
-        WriteError::Unknown { cause }
+        self.gate.sync(&self.active).map_err(|cause| WriteError::Unknown { cause })
     }
 
     fn remove_note(&mut self) -> Result<()> {
@@ -152,10 +150,13 @@ impl Writer {
     /// the cut is synced before anyone is told.
     fn undo(&mut self, cause: Error, end: LogEnd) -> WriteError {
         self.prepared_end = 0;
-        let cut = self.active.set_len(end.address.offset).and_then(|()| self.active.sync());
-        match cut {
+        let cut = self.active.set_len(end.address.offset);
+        match cut.and_then(|()| self.gate.sync(&self.active)) {
             Ok(()) => WriteError::Undone { cause, end },
-            Err(_) => self.unknown(cause),
+            Err(_) => {
+                self.gate.leave_word();
+                WriteError::Unknown { cause }
+            }
         }
     }
 
@@ -184,6 +185,7 @@ impl Writer {
         };
         self.prepared_end = 0;
         let full = std::mem::replace(&mut self.active, Arc::clone(&file));
+        self.gate.roll(Arc::clone(&file));
         self.sealer.add(full, *start);
         segments.add(file);
         start.address = Address { segment: start.position, offset: records_start() };

@@ -1,24 +1,19 @@
 //! Appending: what is checked, and what each event gets.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use crate::error::{Error, Result};
 use crate::event::{Batch, BatchPart, NewEvent, Receipt};
 use crate::format::{ToRecord, record_len, tags_len};
 use crate::log::Assign;
 use crate::store::Inner;
-use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name};
-
-/// Where each stream of a batch ends, before the batch and then as its events are added.
-type Ends<'a> = HashMap<&'a str, (Arc<str>, Revision)>;
+use crate::store::ends::{Slot, StreamEnd, StreamEnds};
+use crate::types::{EventId, NameKind, Position, Timestamp, check_name};
 
 impl Inner {
     pub(super) fn append(&self, batch: &Batch) -> Result<Receipt> {
         let durability = batch.durability.unwrap_or(self.options.durability);
         let len = self.check(batch)?;
         let receipt = self.log.append(len, durability, |assign| self.assign(batch, assign))?;
-        self.checkpoint_if_due();
+        self.maintenance.after_append();
         Ok(receipt)
     }
 
@@ -57,69 +52,61 @@ impl Inner {
 
     /// Checks what depends on what is in the store; then gives every event its place.
     fn assign(&self, batch: &Batch, assign: &mut Assign<'_>) -> Result<Receipt> {
-        let mut ends = self.check_expected(batch, assign)?;
+        // Held by one at a time in any case, for the log is.
+        let mut ends = self.ends.lock();
+        ends.begin(assign);
+        let slots = self.check_expected(batch, &mut ends)?;
         let recorded_at = self.time_of(batch, assign)?;
         let first = assign.end().position;
         let end = first.plus(wide(batch.len()));
+        let mut random = self.random.lock();
         let mut revisions = Vec::with_capacity(batch.parts.len());
-        for part in &batch.parts {
-            let Some((stream, revision)) = ends.get_mut(part.stream.as_str()) else { continue };
-            let start = *revision;
+        for (part, slot) in batch.parts.iter().zip(slots) {
+            let Some(StreamEnd { name, end: start }) = ends.at(slot) else { continue };
+            let mut revision = *start;
             for event in &part.events {
-                self.push(assign, (stream, *revision), event, (recorded_at, end));
-                *revision = revision.next();
+                let position = assign.end().position;
+                let record = ToRecord {
+                    stream: name,
+                    event,
+                    id: event.id.unwrap_or_else(|| EventId::version_7(recorded_at, &mut random)),
+                    position,
+                    revision,
+                    recorded_at,
+                    previous: assign.end().checksum,
+                    durable_end: assign.durable_end(),
+                    ends_batch: position.next() == end,
+                    seed: self.seed,
+                };
+                assign.push(name, &record);
+                revision = revision.next();
             }
-            revisions.push(start..*revision);
+            revisions.push(*start..revision);
+            ends.advance(slot, revision, end);
         }
         Ok(Receipt { positions: first..end, revisions, recorded_at })
     }
 
-    fn push(
-        &self,
-        assign: &mut Assign<'_>,
-        (stream, revision): (&Arc<str>, Revision),
-        event: &NewEvent,
-        (recorded_at, batch_end): (Timestamp, Position),
-    ) {
-        let random_id = || EventId::version_7(recorded_at, &mut self.random.lock());
-        let position = assign.end().position;
-        let record = ToRecord {
-            stream,
-            event,
-            id: event.id.unwrap_or_else(random_id),
-            position,
-            revision,
-            recorded_at,
-            previous: assign.end().checksum,
-            durable_end: assign.durable_end(),
-            ends_batch: position.next() == batch_end,
-            seed: self.seed,
-        };
-        assign.push(stream, &record);
-    }
-
     /// Finds where each stream ends, and checks that it is as the batch expects.
-    fn check_expected<'a>(&self, batch: &'a Batch, assign: &Assign<'_>) -> Result<Ends<'a>> {
-        let mut ends = Ends::new();
+    fn check_expected(&self, batch: &Batch, ends: &mut StreamEnds) -> Result<Vec<Slot>> {
+        let mut slots = Vec::with_capacity(batch.parts.len());
         for BatchPart { stream, expected, .. } in &batch.parts {
-            if !ends.contains_key(stream.as_str()) {
-                ends.insert(stream, self.end_of(stream, assign)?);
-            }
-            let actual = ends.get(stream.as_str()).map_or(Revision::START, |(_, end)| *end);
+            let slot = match ends.find(stream) {
+                Some(slot) => slot,
+                // It has no event that the index does not know.
+                None => ends.remember(StreamEnd {
+                    name: stream.as_str().into(),
+                    end: self.source.stream_end(stream)?,
+                }),
+            };
+            let actual = ends.at(slot).map(|stream| stream.end).unwrap_or_default();
             if !expected.holds(actual) {
                 let (stream, expected) = (stream.clone(), *expected);
                 return Err(Error::Conflict { stream, expected, actual });
             }
+            slots.push(slot);
         }
-        Ok(ends)
-    }
-
-    /// The end of a stream, counting events that are not visible yet.
-    fn end_of(&self, stream: &str, assign: &Assign<'_>) -> Result<(Arc<str>, Revision)> {
-        match assign.stream_end(stream) {
-            Some(end) => Ok(end),
-            None => Ok((stream.into(), self.source.stream_end(stream)?)),
-        }
+        Ok(slots)
     }
 
     /// The recorded time of the batch, which is later than that of the batch before.

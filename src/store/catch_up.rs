@@ -117,6 +117,7 @@ impl Filler<'_> {
         if self.index.is_checkpoint_due() && self.index.freeze().is_some() {
             // A failure is kept with the index.
             let _ = self.index.write_frozen();
+            while self.index.tidy().unwrap_or(false) {}
         }
     }
 }

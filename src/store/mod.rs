@@ -4,6 +4,8 @@
 
 mod append;
 mod catch_up;
+mod ends;
+mod maintenance;
 mod open;
 mod open_index;
 mod repair;
@@ -24,6 +26,8 @@ use crate::index::Index;
 use crate::log::{Follow, Log};
 use crate::options::Options;
 use crate::report::{IndexRecovery, RecoveryReport};
+use crate::store::ends::StreamEnds;
+use crate::store::maintenance::Maintenance;
 use crate::sync::Mutex;
 use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
 use crate::verify::{Progress, Report, verify};
@@ -74,14 +78,15 @@ struct Inner {
     created_at: Timestamp,
     directory: Arc<dyn Directory>,
     options: Options,
-    log: Log,
+    log: Arc<Log>,
+    maintenance: Maintenance,
     source: Arc<Source>,
     recovery: RecoveryReport,
     random: Mutex<fastrand::Rng>,
+    /// Locked only within the log's own lock.
+    ends: Mutex<StreamEnds>,
     /// Where the index is.
     place: IndexPlace,
-    /// Held by the thread that writes a checkpoint of the index.
-    checkpoint: Mutex<()>,
     /// Held as long as the store is open.
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -282,33 +287,6 @@ impl Store {
 }
 
 impl Inner {
-    /// Hands to the index's trees what is in memory, if there is enough of it. An index that
-    /// cannot take it is given up, and never fails an append.
-    fn checkpoint_if_due(&self) {
-        if !self.source.index().is_checkpoint_due() {
-            return;
-        }
-        let guard = match self.checkpoint.try_lock() {
-            Some(guard) => guard,
-            // Memory must not grow faster than checkpoints are written.
-            None if self.source.index().is_behind() => self.checkpoint.lock(),
-            None => return,
-        };
-        // What could not be synced is tried again by the next append; a failure of the index is
-        // kept with it, and it then answers nothing any more.
-        let _ = self.checkpoint();
-        drop(guard);
-    }
-
-    fn checkpoint(&self) -> Result<()> {
-        if let Some(end) = self.source.index().freeze() {
-            // A checkpoint bears witness, so what it names must be durable.
-            self.log.sync_to(end.position)?;
-            let _ = self.source.index().write_frozen();
-        }
-        Ok(())
-    }
-
     /// Lets go of the index, and moves one aside that has failed or was caught in a wrong
     /// answer: it would be again.
     fn close_index(&self) {
@@ -328,11 +306,9 @@ impl Inner {
             return Ok(());
         }
         self.source.close();
+        self.maintenance.stop();
         let closed = self.log.close();
-        let writing = self.checkpoint.lock();
-        // What is not written here is indexed again when the store is next opened.
-        let _ = self.checkpoint();
-        drop(writing);
+        self.maintenance.finish();
         self.close_index();
         *held = None;
         closed
@@ -343,6 +319,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Unwinding is no clean close: whatever broke may have broken the log as well.
         if std::thread::panicking() {
+            self.maintenance.stop();
             self.close_index();
         } else {
             let _ = self.close();

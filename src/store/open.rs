@@ -11,6 +11,7 @@ use crate::format::StoreMeta;
 use crate::log::{LOCK, META, UnrecoveredLog, read_meta};
 use crate::options::Options;
 use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
+use crate::store::maintenance::Tasks;
 use crate::store::open_index::{IndexPlace, random_from_system};
 use crate::store::repair::REPAIRING;
 use crate::store::{Indexer, Inner, Store};
@@ -96,6 +97,12 @@ impl Options {
         recovery.index = found;
         let index = Arc::new(index);
         let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));
+        let log = Arc::new(log);
+        let tasks = Tasks {
+            log: Arc::clone(&log),
+            index: Arc::clone(&index),
+            sync_interval: self.sync_interval,
+        };
         let inner = Inner {
             id: meta.key.id,
             seed: meta.key.seed,
@@ -103,11 +110,12 @@ impl Options {
             directory,
             options: self.clone(),
             log,
+            maintenance: place.maintenance(tasks),
             source: Arc::new(Source::new(segments, index)),
             recovery,
             random: Mutex::new(place.random()),
+            ends: Mutex::default(),
             place: place.clone(),
-            checkpoint: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         };
         Ok(Store { inner: Arc::new(inner) })

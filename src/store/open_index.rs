@@ -5,14 +5,13 @@ use std::io;
 
 use crate::directory::{Directory, read_small};
 #[cfg(any(test, feature = "simulation"))]
-use crate::index::MemoryTrees;
-use crate::index::{
-    ENDS_CACHE_COUNT_MAX, Index, IndexFault, IndexOptions, MARK_INTERVAL_LEN, Trees, open_sled,
-};
+use crate::index::MemoryTree;
+use crate::index::{Index, IndexFault, IndexOptions, MARK_INTERVAL_LEN, Tree, open_sled};
 use crate::log::Segments;
 use crate::options::Options;
 use crate::report::{IndexRecovery, IndexTrouble};
 use crate::store::catch_up::catch_up;
+use crate::store::maintenance::{Maintenance, Tasks};
 use crate::types::{LogEnd, Position, StoreId};
 
 const INDEX: &str = "index";
@@ -53,7 +52,7 @@ pub(crate) enum IndexPlace {
     Sled,
     /// In memory that outlives the store, as simulations have it.
     #[cfg(any(test, feature = "simulation"))]
-    Memory(MemoryTrees),
+    Memory(MemoryTree),
 }
 
 /// A source of random numbers that begins where the operating system says.
@@ -72,6 +71,15 @@ impl IndexPlace {
         }
     }
 
+    /// Maintenance by a thread, but in a simulation.
+    pub(super) fn maintenance(&self, tasks: Tasks) -> Maintenance {
+        match self {
+            Self::Sled => Maintenance::on_thread(tasks),
+            #[cfg(any(test, feature = "simulation"))]
+            Self::Memory(_) => Maintenance::inline(tasks),
+        }
+    }
+
     fn is_empty(&self, directory: &dyn Directory) -> bool {
         match self {
             Self::Sled => match directory.list(INDEX) {
@@ -80,7 +88,7 @@ impl IndexPlace {
                 Err(error) => error.kind() == io::ErrorKind::NotFound,
             },
             #[cfg(any(test, feature = "simulation"))]
-            Self::Memory(trees) => trees.is_empty(),
+            Self::Memory(tree) => tree.is_empty(),
         }
     }
 
@@ -96,8 +104,8 @@ impl IndexPlace {
                 moved.map_err(|error| IndexTrouble::Failed { detail: error.to_string() })
             }
             #[cfg(any(test, feature = "simulation"))]
-            Self::Memory(trees) => {
-                trees.clear();
+            Self::Memory(tree) => {
+                tree.clear();
                 Ok(())
             }
         }
@@ -105,11 +113,16 @@ impl IndexPlace {
 }
 
 impl Options {
+    /// sled's part of the cache: a quarter, for it takes several times as much.
+    fn sled_cache_len(&self) -> u64 {
+        self.index_cache_len / 4
+    }
+
     fn index_options(&self) -> IndexOptions {
         IndexOptions {
             checkpoint_event_count: self.checkpoint_event_count,
             mark_interval_len: MARK_INTERVAL_LEN,
-            ends_cache_count_max: ENDS_CACHE_COUNT_MAX,
+            filters_len_max: self.index_cache_len - self.sled_cache_len(),
         }
     }
 
@@ -126,7 +139,7 @@ impl Options {
         if !matches!(read_small(directory, OPENING, 0), Ok(None)) {
             return Opened::unusable(IndexTrouble::OpeningDidNotEnd);
         }
-        match self.open_trees(directory, place).and_then(|trees| self.index_on(trees, store)) {
+        match self.open_tree(directory, place).and_then(|tree| self.index_on(tree, store)) {
             Ok((index, checkpoint)) => {
                 Opened { index: Some(index), checkpoint, reason: IndexTrouble::NoCheckpoint }
             }
@@ -136,17 +149,17 @@ impl Options {
 
     fn index_on(
         &self,
-        trees: Box<dyn Trees>,
+        tree: Box<dyn Tree>,
         store: StoreId,
     ) -> Result<(Index, Option<LogEnd>), IndexFault> {
-        Index::open(trees, store, self.index_options())
+        Index::open(tree, store, self.index_options())
     }
 
-    fn open_trees(
+    fn open_tree(
         &self,
         directory: &dyn Directory,
         place: &IndexPlace,
-    ) -> Result<Box<dyn Trees>, IndexFault> {
+    ) -> Result<Box<dyn Tree>, IndexFault> {
         match place {
             IndexPlace::Sled => {
                 if place.is_empty(directory) {
@@ -155,12 +168,12 @@ impl Options {
                 }
                 // Without the mark a crash while opening is not noticed, and that is all.
                 let _ = directory.replace(OPENING, b"");
-                let trees = open_sled(&directory.path_of(INDEX), self.index_cache_len);
+                let tree = open_sled(&directory.path_of(INDEX), self.sled_cache_len());
                 let _ = directory.remove(OPENING);
-                trees
+                tree
             }
             #[cfg(any(test, feature = "simulation"))]
-            IndexPlace::Memory(trees) => Ok(Box::new(trees.clone())),
+            IndexPlace::Memory(tree) => Ok(Box::new(tree.clone())),
         }
     }
 
@@ -217,8 +230,8 @@ impl Options {
         segments: &Segments,
     ) -> Result<(Index, u64), IndexTrouble> {
         place.move_aside(directory)?;
-        let trees = self.open_trees(directory, place).map_err(|fault| trouble(&fault))?;
-        let index = self.index_on(trees, segments.store()).map_err(|fault| trouble(&fault))?.0;
+        let tree = self.open_tree(directory, place).map_err(|fault| trouble(&fault))?;
+        let index = self.index_on(tree, segments.store()).map_err(|fault| trouble(&fault))?.0;
         let event_count = catch_up(&index, segments, None, self.progress.as_ref())?;
         Ok((index, event_count))
     }

@@ -5,6 +5,7 @@
 mod entry;
 mod id;
 mod name;
+mod name_map;
 mod position;
 mod timestamp;
 
@@ -13,6 +14,7 @@ pub(crate) use id::StoreKey;
 pub use id::{EventId, StoreId};
 pub(crate) use name::check_name;
 pub use name::{NAME_LEN_MAX, NameFault, NameKind};
+pub(crate) use name_map::NameMap;
 pub(crate) use position::Address;
 pub use position::{Position, Revision};
 pub use timestamp::Timestamp;

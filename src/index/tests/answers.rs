@@ -12,7 +12,10 @@ fn answers_are_the_same_from_tail_frozen_and_trees() {
             log.append_to(&index, &[format!("s{}", round % 9), "hot".into(), "hot".into()]);
             match round % 8 {
                 5 => assert_eq!(index.freeze(), Some(log.end())),
-                7 => index.write_frozen().unwrap(),
+                7 => {
+                    index.write_frozen().unwrap();
+                    let _ = index.tidy().unwrap();
+                }
                 _ => {}
             }
             if round % 5 == 0 {
@@ -63,7 +66,7 @@ fn the_checkpoint_is_what_a_later_opening_finds() {
 
 #[test]
 fn a_checkpoint_is_due_after_as_many_events_as_were_asked_for() {
-    let (index, _) = Twin::Memory(MemoryTrees::default()).open();
+    let (index, _) = Twin::Memory(MemoryTree::default()).open();
     let mut log = Log::default();
     assert_eq!((index.freeze(), index.indexed_end()), (None, None));
     log.append_to(&index, &["a"; 9]);
@@ -215,7 +218,7 @@ fn a_closed_index_answers_nothing_and_lets_go_of_its_trees() {
 
 #[test]
 fn a_broken_index_answers_nothing_and_holds_nothing() {
-    let twin = Twin::Memory(MemoryTrees::default());
+    let twin = Twin::Memory(MemoryTree::default());
     let (index, _) = twin.open();
     let mut log = Log::default();
     log.append_to(&index, &["a", "b"]);
@@ -240,18 +243,17 @@ fn adding_what_does_not_follow_breaks_the_index() {
     let [first, second, third] = [0, 1, 2].map(|n| log.entries[n].clone());
     let stale = Entry { address: first.address, ..second.clone() };
     for entries in [[&first, &third], [&first, &first], [&second, &first], [&first, &stale]] {
-        let (index, _) = Twin::Memory(MemoryTrees::default()).open();
+        let (index, _) = Twin::Memory(MemoryTree::default()).open();
         index.add(&entries.map(Clone::clone), log.end());
         assert!(index.fault().is_some(), "{entries:?}");
     }
 }
 
 #[test]
-fn ends_are_right_whatever_the_cache_holds() {
-    for ends_cache_count_max in [0, 1, 2, 3, 100] {
-        let trees = MemoryTrees::default();
-        let options = IndexOptions { ends_cache_count_max, ..options() };
-        let (index, _) = Index::open(Box::new(trees), store(), options).unwrap();
+fn answers_are_right_however_much_of_the_filters_is_in_memory() {
+    for filters_len_max in [0, 64, 200, 1 << 20] {
+        let options = IndexOptions { filters_len_max, ..options() };
+        let (index, _) = Index::open(Box::new(MemoryTree::default()), store(), options).unwrap();
         let mut log = Log::default();
         for n in 0..300 {
             log.append_to(&index, &[format!("s{}", n % 5), format!("t{}", n % 3)]);
@@ -260,7 +262,22 @@ fn ends_are_right_whatever_the_cache_holds() {
             }
             if n % 4 == 0 {
                 checkpoint(&index);
+                let _ = index.tidy().unwrap();
             }
         }
+        log.check(&index);
+        assert!(index.stored.budget().used() <= filters_len_max);
+        index.close();
+        assert_eq!(index.stored.budget().used(), 0, "what is let go of does not count");
     }
+}
+
+#[test]
+fn names_of_many_bytes_make_a_checkpoint_due_as_many_events_do() {
+    let (index, _) = Twin::Memory(MemoryTree::default()).open();
+    let mut log = Log::default();
+    log.append_to(&index, &["x".repeat(255), "y".repeat(255)]);
+    assert!(!index.is_checkpoint_due());
+    log.append_to(&index, &["z".repeat(255)]);
+    assert!(index.is_checkpoint_due(), "three names take what ten events may");
 }

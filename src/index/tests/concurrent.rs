@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use super::super::trees::Pair;
+use super::super::tree::{Change, Pair};
 use super::*;
 
 /// Events before `position` in each stream are what `index` must know of it, at least.
@@ -45,7 +45,7 @@ fn read(index: &Index, log: &Log, published: &AtomicUsize, seed: u64) {
     }
 }
 
-/// New streams come all the time, so that readers meet streams that are just going to the trees.
+/// New streams come all the time, so that readers meet streams that are just going to the tree.
 fn log_of(count: usize) -> Log {
     let mut log = Log::default();
     for n in 0..count {
@@ -73,6 +73,7 @@ fn readers_see_every_revision_while_it_moves() {
                 while !is_done.load(Ordering::Acquire) {
                     index.freeze();
                     index.write_frozen().unwrap();
+                    let _ = index.tidy().unwrap();
                     thread::yield_now();
                 }
             });
@@ -94,7 +95,7 @@ fn readers_see_every_revision_while_it_moves() {
 #[test]
 fn readers_get_right_answers_or_the_fault_while_the_index_breaks_or_closes() {
     for round in 0..40 {
-        let (index, _) = Twin::Memory(MemoryTrees::default()).open();
+        let (index, _) = Twin::Memory(MemoryTree::default()).open();
         let mut log = Log::default();
         log.append_to(&index, &["a", "b"]);
         checkpoint(&index);
@@ -115,26 +116,26 @@ fn readers_get_right_answers_or_the_fault_while_the_index_breaks_or_closes() {
     }
 }
 
-/// What happens between two reads of the trees.
+/// What happens between two reads of the tree.
 type Interruption = Box<dyn Fn() + Send + Sync>;
 
-/// Trees in which something happens just after one of the next reads.
+/// A tree in which something happens just after one of the next reads.
 #[derive(Clone, Default)]
 struct Interrupted {
-    trees: MemoryTrees,
+    tree: MemoryTree,
     left: Arc<AtomicUsize>,
     interruption: Arc<OnceLock<Interruption>>,
 }
 
 impl fmt::Debug for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.trees.fmt(f)
+        self.tree.fmt(f)
     }
 }
 
 impl Interrupted {
-    fn read<T>(&self, read: impl FnOnce(&MemoryTrees) -> T) -> T {
-        let answer = read(&self.trees);
+    fn read<T>(&self, read: impl FnOnce(&MemoryTree) -> T) -> T {
+        let answer = read(&self.tree);
         let left = self.left.load(Ordering::Relaxed);
         self.left.store(left.saturating_sub(1), Ordering::Relaxed);
         if left == 1 {
@@ -144,26 +145,21 @@ impl Interrupted {
     }
 }
 
-impl Trees for Interrupted {
-    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
-        self.read(|trees| trees.get(tree, key))
+impl Tree for Interrupted {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
+        self.read(|tree| tree.get(key))
     }
 
-    fn last_in(&self, tree: Tree, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
-        self.read(|trees| trees.last_in(tree, keys))
+    fn last_in(&self, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
+        self.read(|tree| tree.last_in(keys))
     }
 
-    fn scan(
-        &self,
-        tree: Tree,
-        keys: Range<&[u8]>,
-        count_max: usize,
-    ) -> Result<Vec<Pair>, IndexFault> {
-        self.read(|trees| trees.scan(tree, keys, count_max))
+    fn scan(&self, keys: Range<&[u8]>, count_max: usize) -> Result<Vec<Pair>, IndexFault> {
+        self.read(|tree| tree.scan(keys, count_max))
     }
 
-    fn apply(&self, tree: Tree, puts: Vec<Pair>) -> Result<(), IndexFault> {
-        self.trees.apply(tree, puts)
+    fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
+        self.tree.apply(changes)
     }
 }
 
@@ -173,18 +169,24 @@ enum Move {
     Add,
     Freeze,
     Write,
+    Merge,
 }
 
 const STREAMS: [&str; 3] = ["known", "long", "new"];
 
-/// An index with a part of `log` in its trees; the rest is added, and moved on, just after
-/// read `count` of the trees.
+/// An index with a part of `log` in its tree; the rest is added, and moved on, just after
+/// read `count` of the tree.
 fn interrupted_at(count: usize, goal: Move, log: &Arc<Log>, part: usize) -> Arc<Index> {
-    let trees = Interrupted::default();
-    let (index, _) = Index::open(Box::new(trees.clone()), store(), options()).unwrap();
-    index.add(&log.entries[..part], log.end_at(part));
-    checkpoint(&index);
-    index.cache.clear();
+    let tree = Interrupted::default();
+    let (index, _) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
+    // As many runs as are merged once there is another one.
+    for count in [part - 6, part - 5, part - 4, part - 3, part - 2, part - 1, part] {
+        let known =
+            index.indexed_end().map_or(0, |end| usize::try_from(end.position.get()).unwrap());
+        index.add(&log.entries[known..count], log.end_at(count));
+        checkpoint(&index);
+    }
+    tidy(&index);
     let index = Arc::new(index);
     let (weak, log) = (Arc::downgrade(&index), Arc::clone(log));
     let interruption = move || {
@@ -193,17 +195,20 @@ fn interrupted_at(count: usize, goal: Move, log: &Arc<Log>, part: usize) -> Arc<
         if !matches!(goal, Move::Add) {
             index.freeze().unwrap();
         }
-        if matches!(goal, Move::Write) {
+        if matches!(goal, Move::Write | Move::Merge) {
             index.write_frozen().unwrap();
         }
+        if matches!(goal, Move::Merge) {
+            tidy(&index);
+        }
     };
-    assert!(trees.interruption.set(Box::new(interruption)).is_ok());
-    trees.left.store(count, Ordering::Relaxed);
+    assert!(tree.interruption.set(Box::new(interruption)).is_ok());
+    tree.left.store(count, Ordering::Relaxed);
     index
 }
 
 #[test]
-fn what_moves_between_two_reads_of_the_trees_is_no_fault_and_no_wrong_answer() {
+fn what_moves_between_two_reads_of_the_tree_is_no_fault_and_no_wrong_answer() {
     let mut log = Log::default();
     log.append(&["known", "known"]);
     log.append(&["long"; 300]);
@@ -211,8 +216,8 @@ fn what_moves_between_two_reads_of_the_trees_is_no_fault_and_no_wrong_answer() {
     log.append(&["new", "known", "new", "long"]);
     let log = Arc::new(log);
     let all = Revision::START..Revision::new(u64::MAX);
-    for goal in [Move::Add, Move::Freeze, Move::Write] {
-        for (count, name) in (1..9).flat_map(|count| STREAMS.map(|name| (count, name))) {
+    for goal in [Move::Add, Move::Freeze, Move::Write, Move::Merge] {
+        for (count, name) in (1..30).flat_map(|count| STREAMS.map(|name| (count, name))) {
             let what = format!("{goal:?} {count} {name}");
             let index = interrupted_at(count, goal, &log, part);
             let end = index.stream_end(name).expect(&what);

@@ -1,50 +1,49 @@
-//! How a tail comes into the trees, and what a crash meanwhile leaves.
+//! How a tail comes into the tree, and what a crash meanwhile leaves.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::super::trees::Pair;
+use super::super::chunk::Blocks;
+use super::super::tree::{Change, Pair};
 use super::*;
 
 /// Trees that fail after some batches, as if the process had ended there.
 #[derive(Debug)]
 struct Ending {
-    trees: MemoryTrees,
+    tree: MemoryTree,
     left: AtomicUsize,
 }
 
-impl Trees for Ending {
-    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
-        self.trees.get(tree, key)
+impl Tree for Ending {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
+        self.tree.get(key)
     }
 
-    fn last_in(&self, tree: Tree, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
-        self.trees.last_in(tree, keys)
+    fn last_in(&self, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
+        self.tree.last_in(keys)
     }
 
-    fn scan(
-        &self,
-        tree: Tree,
-        keys: Range<&[u8]>,
-        count_max: usize,
-    ) -> Result<Vec<Pair>, IndexFault> {
-        self.trees.scan(tree, keys, count_max)
+    fn scan(&self, keys: Range<&[u8]>, count_max: usize) -> Result<Vec<Pair>, IndexFault> {
+        self.tree.scan(keys, count_max)
     }
 
-    fn apply(&self, tree: Tree, puts: Vec<Pair>) -> Result<(), IndexFault> {
-        assert!(puts.len() <= 256);
+    fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
+        assert!(
+            changes.len() <= 3 || changes.iter().all(|change| matches!(change, Change::Remove(_)))
+        );
         let count = |left: usize| left.checked_sub(1);
         self.left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
             .map_err(|_| IndexFault::failed(std::io::ErrorKind::StorageFull.into()))?;
-        self.trees.apply(tree, puts)
+        self.tree.apply(changes)
     }
 }
 
-/// Two checkpoints' worth of log, the first of them in `trees`.
-fn half_indexed(trees: &MemoryTrees) -> Log {
+/// Two checkpoints' worth of log, the first of them in `tree`.
+fn half_indexed(tree: &MemoryTree) -> Log {
     let mut log = Log::default();
-    let (index, _) = Twin::Memory(trees.clone()).open();
-    let names: Vec<_> = (0..300).map(|n| format!("s{n}")).collect();
+    let (index, _) = Twin::Memory(tree.clone()).open();
+    let names: Vec<_> = (0..300).map(|n| format!("s{n:03}{}", "x".repeat(90))).collect();
     log.append_to(&index, &names);
     log.append_to(&index, &["long"; 400]);
     log.append_to(&index, &["old"; 3]);
@@ -56,32 +55,40 @@ fn half_indexed(trees: &MemoryTrees) -> Log {
     log
 }
 
-/// Writes the second half to a copy of `trees` that ends after `count` batches; says whether
+/// Writes the second half to a copy of `tree` that ends after `count` batches; says whether
 /// it came through.
-fn ended_after(count: usize, trees: &MemoryTrees, log: &Log) -> (MemoryTrees, bool) {
-    let trees = copy(trees);
-    let ending = Ending { trees: trees.clone(), left: AtomicUsize::new(count) };
+fn ended_after(count: usize, tree: &MemoryTree, log: &Log) -> (MemoryTree, bool) {
+    let tree = tree.copy();
+    let ending = Ending { tree: tree.clone(), left: AtomicUsize::new(count) };
     let (index, end) = Index::open(Box::new(ending), store(), options()).unwrap();
     index.add(log.entries_from(end), log.end());
     index.freeze().unwrap();
-    let is_written = index.write_frozen().is_ok();
+    let is_written = index.write_frozen().is_ok() && while_true(|| index.tidy()).is_ok();
     assert_eq!(index.fault().is_none(), is_written);
-    (trees, is_written)
+    (tree, is_written)
+}
+
+fn while_true<E>(mut step: impl FnMut() -> Result<bool, E>) -> Result<(), E> {
+    while step()? {}
+    Ok(())
 }
 
 #[test]
 fn a_crash_between_any_two_batches_is_caught_up_with() {
-    let before = MemoryTrees::default();
+    let before = MemoryTree::default();
     let log = half_indexed(&before);
     for count in 0.. {
-        let (trees, is_written) = ended_after(count, &before, &log);
-        let twin = Twin::Memory(trees.clone());
+        let (tree, is_written) = ended_after(count, &before, &log);
+        let twin = Twin::Memory(tree.clone());
         let index = twin.catch_up(&log);
         log.check(&index);
         if index.freeze().is_some() {
             index.write_frozen().unwrap();
         }
         log.check(&index);
+        tidy(&index);
+        log.check(&index);
+        check_no_leftovers(&tree);
         log.check(&twin.catch_up(&log));
         if is_written {
             assert!(count > 4, "batches must be small");
@@ -92,13 +99,13 @@ fn a_crash_between_any_two_batches_is_caught_up_with() {
 
 #[test]
 fn a_crash_while_catching_up_in_parts_is_caught_up_with() {
-    let before = MemoryTrees::default();
+    let before = MemoryTree::default();
     let log = half_indexed(&before);
     let start = 703;
     for count in [2, 3, 4, 5, 6] {
         for part in [1, 100, 281, 300, 500, 682, 684] {
-            let (trees, _) = ended_after(count, &before, &log);
-            let twin = Twin::Memory(trees);
+            let (tree, _) = ended_after(count, &before, &log);
+            let twin = Twin::Memory(tree);
             let (index, end) = twin.open();
             let Some(entries) = log.entries_from(end).get(..part) else { continue };
             index.add(entries, log.end_at(start + part));
@@ -117,9 +124,9 @@ fn a_crash_while_catching_up_in_parts_is_caught_up_with() {
 
 #[test]
 fn trees_that_fail_break_the_index() {
-    let before = MemoryTrees::default();
+    let before = MemoryTree::default();
     let log = half_indexed(&before);
-    let ending = Ending { trees: before, left: AtomicUsize::new(1) };
+    let ending = Ending { tree: before, left: AtomicUsize::new(1) };
     let (index, end) = Index::open(Box::new(ending), store(), options()).unwrap();
     index.add(log.entries_from(end), log.end());
     index.freeze().unwrap();
@@ -127,48 +134,97 @@ fn trees_that_fail_break_the_index() {
     assert!(matches!(index.stream_end("long"), Err(IndexFault::Failed { .. })));
 }
 
+/// Checks that the tree holds what its manifest names, and no other run.
+fn check_no_leftovers(tree: &MemoryTree) {
+    let (index, _) = Twin::Memory(tree.clone()).open();
+    let named: BTreeSet<_> = index.stored.runs().iter().map(|run| run.meta.id).collect();
+    let run_of = |key: &Vec<u8>| {
+        let number = key.get(1..9).map(|bytes| u64::from_be_bytes(bytes.try_into().unwrap()));
+        number.filter(|_| matches!(key[0], b'r' | b'f' | b'k'))
+    };
+    let there: BTreeSet<_> = tree.map().read().keys().filter_map(run_of).collect();
+    assert_eq!(there, named);
+}
+
 #[test]
-fn tiny_checkpoints_do_not_shatter_a_stream() {
+fn many_checkpoints_leave_few_runs_and_full_blocks() {
     for twin in Twin::both() {
         let (index, _) = twin.open();
         let mut log = Log::default();
         for _ in 0..600 {
             log.append_to(&index, &["a"]);
             checkpoint(&index);
+            tidy(&index);
+            assert!(index.stored.runs().len() <= 3 * 7);
         }
         log.check(&index);
-        index.close();
-        let (trees, keys) = (twin.trees(), keys::blocks("a"));
-        let blocks = trees.scan(Tree::Postings, &keys.start..&keys.end, 600).unwrap();
-        assert_eq!(blocks.len(), 3);
-        assert!(blocks.iter().all(|(_, value)| value.len() < 4 + 256 * 3));
+        let biggest = index.stored.runs().first().cloned().unwrap();
+        let mut blocks: Blocks<_> = index.stored.chunk_at(&biggest, &[]).unwrap();
+        let mut lens = Vec::new();
+        while let Some(block) = blocks.next().unwrap() {
+            lens.push(block.addresses(biggest.meta.base).unwrap().len());
+        }
+        assert_eq!(lens, [256, 256], "512 checkpoints were merged");
     }
 }
 
 #[test]
-fn the_bytes_in_the_trees_stay_as_they_are() {
+fn a_stream_that_fills_many_chunks_is_found_after_merging() {
+    for twin in Twin::both() {
+        let (index, _) = twin.open();
+        let mut log = Log::default();
+        for n in 0..20_u64 {
+            log.append_to(&index, &["long"; 1_000]);
+            let names: Vec<_> = (0..150).map(|m| format!("s{:03}", (n * 37 + m) % 400)).collect();
+            log.append_to(&index, &names);
+            checkpoint(&index);
+            tidy(&index);
+        }
+        log.check(&index);
+        index.close();
+        log.check(&twin.catch_up(&log));
+    }
+}
+
+#[test]
+fn an_opening_clears_up_what_a_crash_has_left() {
+    let tree = MemoryTree::default();
+    let log = half_indexed(&tree);
+    let before = tree.copy();
+    let (ended, is_written) = ended_after(4, &before, &log);
+    assert!(!is_written);
+    let twin = Twin::Memory(ended.clone());
+    let index = twin.catch_up(&log);
+    checkpoint(&index);
+    tidy(&index);
+    log.check(&index);
+    check_no_leftovers(&ended);
+}
+
+#[test]
+fn the_bytes_in_the_tree_stay_as_they_are() {
     // What is changed here must change INDEX_VERSION.
-    let trees = MemoryTrees::default();
-    let (index, _) = Twin::Memory(trees.clone()).open();
+    let tree = MemoryTree::default();
+    let (index, _) = Twin::Memory(tree.clone()).open();
     let mut log = Log::default();
     log.append_to(&index, &["a", "a"]);
     checkpoint(&index);
-    let dump = |tree| -> Vec<String> {
-        let hex = |bytes: &[u8]| {
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
-        };
-        let map = trees.map(tree).read();
-        map.iter().map(|(key, value)| format!("{} {}", hex(key), hex(value))).collect()
-    };
-    let checkpoint = "63 dd4f731201000000070707070707070707070707070707070200000000000000\
-        0000000000000000d000000000000000020000000a00000000000000";
-    let mark = "00000000000000000a0000000000000000000000000000004000000000000000";
-    let postings = [
-        checkpoint.to_owned(),
-        format!("700000000000000000 ff1c8013{mark}"),
-        "7361000000000000000000 af3ba16300020809".to_owned(),
-        format!("74800000000000000a0000000000000000 4a2032a2{mark}"),
+    let hex =
+        |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    let map = tree.map().read();
+    let dump: Vec<_> = map.iter().map(|(key, value)| (hex(key), hex(value))).collect();
+    let expected = [
+        "63 0a99a863020000000707070707070707070707070707070702000000000000000000000000000000\
+        d000000000000000020000000a000000000000000100000000000000000000000000000000000000000000\
+        000001000000",
+        "66000000000000000000000000 83ea4f50000000080000000000000000000000000000040000020000\
+        00000000000000008000008000000000000000000000040000000000000000000000004000000000",
+        "6d0000000000000000 e438e03d000a0040",
+        "720000000000000000 6569187000000161000400020809",
+        "74800000000000000a0000000000000000 b959d551000a0040",
     ];
-    assert_eq!(dump(Tree::Postings), postings);
-    assert_eq!(dump(Tree::Ends), [checkpoint, "7361 77c4c9f70200000000000000"]);
+    let pairs = dump.iter().map(|(key, value)| format!("{key} {value}"));
+    let (sketches, found): (Vec<_>, Vec<_>) = pairs.partition(|pair| pair.starts_with("6b"));
+    assert_eq!(found, expected);
+    assert_eq!(sketches.len(), 1);
 }

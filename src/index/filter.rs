@@ -1,0 +1,129 @@
+//! Filters: which streams a run does *not* have, told from memory.
+//!
+//! Owns the hash of a name, the bits of a filter, and how it is cut into parts. A filter says of
+//! every stream that was added that it may be there, and of about one in a thousand others.
+//!
+//! A Bloom filter whose bits for one name are all in one line of 64 bytes, so that asking it costs
+//! one access to memory.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::types::StoreId;
+
+/// Bytes of a part, but of a filter that has one only.
+const PART_LEN: usize = 4 << 10;
+const LINE_LEN: usize = 64;
+/// Bytes of a filter for each stream.
+const LEN_PER_STREAM: u64 = 2;
+/// Bits that are set for a name: as many as there are groups of nine bits in its second hash.
+const PROBE_COUNT: u32 = 7;
+const PROBE_BITS: u32 = 9;
+const PROBE_MASK: u64 = 511;
+const _: () = assert!(LINE_LEN * 8 == 512 && PROBE_COUNT * PROBE_BITS <= u64::BITS);
+/// An odd number without a pattern, which spreads what is multiplied by it over all bits.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// How names are hashed: in each store in its own way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NameHasher {
+    seed: u64,
+}
+
+impl NameHasher {
+    pub(super) fn of(store: StoreId) -> Self {
+        Self { seed: xxh3_64(store.as_bytes()) }
+    }
+
+    pub(super) fn hash(self, name: &str) -> u64 {
+        xxh3_64_with_seed(name.as_bytes(), self.seed)
+    }
+}
+
+/// The number below `count` that the upper half of `hash` stands for.
+fn scaled(hash: u64, count: usize) -> usize {
+    let scaled = (hash >> 32).saturating_mul(u64::try_from(count).unwrap_or(0)) >> 32;
+    usize::try_from(scaled).unwrap_or(0)
+}
+
+/// The part, of `count`, that knows of a name.
+pub(super) fn part_of(hash: u64, count: usize) -> usize {
+    scaled(hash, count)
+}
+
+/// The bytes and bits of a part that are set for a name, in that order.
+fn probes(hash: u64, part_len: usize) -> impl Iterator<Item = (usize, u8)> {
+    let line = scaled(hash << 32, part_len / LINE_LEN) * LINE_LEN;
+    let mixed = (hash ^ (hash >> 29)).wrapping_mul(SPREAD);
+    (0..PROBE_COUNT).map(move |n| {
+        let bit = (mixed >> (n * PROBE_BITS)) & PROBE_MASK;
+        (line + usize::try_from(bit >> 3).unwrap_or(0), 1 << (bit & 7))
+    })
+}
+
+/// Whether a stream may be in the run that this part is of. A part that is none says yes.
+pub(super) fn may_have(part: &[u8], hash: u64) -> bool {
+    probes(hash, part.len()).all(|(at, bit)| part.get(at).is_none_or(|byte| byte & bit != 0))
+}
+
+/// A filter that is being made.
+#[derive(Debug)]
+pub(super) struct Filter {
+    parts: Vec<Box<[u8]>>,
+}
+
+impl Filter {
+    /// An empty filter for about `stream_count` streams.
+    pub(super) fn for_count(stream_count: u64) -> Self {
+        let len = usize::try_from(stream_count.saturating_mul(LEN_PER_STREAM)).unwrap_or(0);
+        let count = len.div_ceil(PART_LEN).max(1);
+        let part_len = len.div_ceil(count).next_multiple_of(LINE_LEN).clamp(LINE_LEN, PART_LEN);
+        Self { parts: vec![vec![0; part_len].into_boxed_slice(); count] }
+    }
+
+    pub(super) fn add(&mut self, hash: u64) {
+        let at = part_of(hash, self.parts.len());
+        let Some(part) = self.parts.get_mut(at) else { return };
+        for (at, bit) in probes(hash, part.len()) {
+            if let Some(byte) = part.get_mut(at) {
+                *byte |= bit;
+            }
+        }
+    }
+
+    pub(super) fn into_parts(self) -> Vec<Box<[u8]>> {
+        self.parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(n: u64) -> u64 {
+        NameHasher::of(StoreId::from_bytes([3; 16])).hash(&format!("stream-{n}"))
+    }
+
+    fn says(parts: &[Box<[u8]>], hash: u64) -> bool {
+        may_have(&parts[part_of(hash, parts.len())], hash)
+    }
+
+    #[test]
+    fn a_filter_knows_all_that_was_added_and_few_others() {
+        for count in [1, 7, 100, 2_000, 2_049, 50_000] {
+            let mut filter = Filter::for_count(count);
+            (0..count).for_each(|n| filter.add(hash(n)));
+            let parts = filter.into_parts();
+            assert!((0..count).all(|n| says(&parts, hash(n))), "{count}");
+            let wrong = (count..count + 20_000).filter(|n| says(&parts, hash(*n))).count();
+            assert!(wrong < 100, "{count}: {wrong} of 20000");
+            let len: usize = parts.iter().map(|part| part.len()).sum();
+            assert!(len <= 64 + usize::try_from(count).unwrap() * 5 / 2, "{count}: {len}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_lost_its_bytes_says_yes() {
+        assert!(may_have(&[], 7));
+        assert!(!may_have(&[0; 64], 7));
+    }
+}

@@ -1,0 +1,240 @@
+//! Runs: what one checkpoint has added, or several together, sorted by stream and never changed.
+//!
+//! Owns how a run is written, and what of it is in memory: parts of its filter, within a bound.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::chunk::ChunkBuilder;
+use super::filter::{Filter, NameHasher, may_have, part_of};
+use super::postings::BLOCK_COUNT;
+use super::sketch::Sketch;
+use super::stored::Stored;
+use super::tree::{Change, Pair};
+use super::{IndexFault, keys, values};
+use crate::sync::{AtomicU64, Ordering};
+use crate::types::{Address, Position, Revision};
+
+/// The most values that go to sled at once: it takes gigabytes for large batches. Few where tests
+/// end the process between any two.
+const BATCH_COUNT_MAX: usize = if cfg!(test) { 3 } else { 64 };
+
+/// What the manifest says of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RunMeta {
+    /// Greater than those of all runs that were there before.
+    pub(super) id: u64,
+    /// How often what it holds was merged.
+    pub(super) level: u8,
+    /// The first segment that it speaks of, less which others are written.
+    pub(super) base: Position,
+    /// Parts of its filter.
+    pub(super) part_count: u32,
+}
+
+/// How many bytes of filters are in memory, and may be.
+#[derive(Debug)]
+pub(super) struct Budget {
+    used: AtomicU64,
+    max: u64,
+}
+
+impl Budget {
+    pub(super) fn new(max: u64) -> Self {
+        Self { used: AtomicU64::new(0), max }
+    }
+
+    fn take(&self, len: u64) -> bool {
+        let fits = self.used.fetch_add(len, Ordering::AcqRel).saturating_add(len) <= self.max;
+        if !fits {
+            self.give_back(len);
+        }
+        fits
+    }
+
+    fn give_back(&self, len: u64) {
+        self.used.fetch_sub(len, Ordering::AcqRel);
+    }
+
+    #[cfg(test)]
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+}
+
+/// A run in the tree.
+pub(super) struct Run {
+    pub(super) meta: RunMeta,
+    /// The parts of its filter that are in memory.
+    filter: Vec<OnceLock<Box<[u8]>>>,
+    budget: Arc<Budget>,
+}
+
+impl Run {
+    /// A run of which nothing is in memory.
+    pub(super) fn new(meta: RunMeta, budget: &Arc<Budget>) -> Self {
+        let part_count = usize::try_from(meta.part_count).unwrap_or(0);
+        let filter = std::iter::repeat_with(OnceLock::new).take(part_count).collect();
+        Self { meta, filter, budget: Arc::clone(budget) }
+    }
+
+    /// Whether it may have a stream, by the hash of its name.
+    pub(super) fn may_have(&self, hash: u64, stored: &Stored) -> Result<bool, IndexFault> {
+        let at = part_of(hash, self.filter.len());
+        // A run has at least one part, so none is missing but by a bug or damage.
+        let slot = self.filter.get(at).ok_or(IndexFault::damaged("a run without a filter"))?;
+        if let Some(part) = slot.get() {
+            return Ok(may_have(part, hash));
+        }
+        let key = keys::filter(self.meta.id, u32::try_from(at).unwrap_or(u32::MAX));
+        let value =
+            stored.get(&key)?.ok_or(IndexFault::damaged("a part of a filter is missing"))?;
+        let part = values::unseal_whole(&key, value)?;
+        let answer = may_have(&part, hash);
+        self.keep(at, part.into_boxed_slice());
+        Ok(answer)
+    }
+
+    /// Keeps a part in memory, if there is room.
+    fn keep(&self, at: usize, part: Box<[u8]>) {
+        let len = len_of(&part);
+        if self.budget.take(len) && self.filter.get(at).is_none_or(|slot| slot.set(part).is_err()) {
+            self.budget.give_back(len);
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let kept = self.filter.iter().filter_map(OnceLock::get);
+        self.budget.give_back(kept.map(|part| len_of(part)).sum());
+    }
+}
+
+impl fmt::Debug for Run {
+    /// Not its filter, which is large and says nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.meta.fmt(f)
+    }
+}
+
+fn len_of(part: &[u8]) -> u64 {
+    u64::try_from(part.len()).unwrap_or(u64::MAX)
+}
+
+/// Puts values into the tree, a batch at a time.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    batch: Vec<Change>,
+}
+
+impl Batches {
+    pub(super) fn put(&mut self, pair: Pair, stored: &Stored) -> Result<(), IndexFault> {
+        self.batch.push(Change::Put(pair));
+        if self.batch.len() < BATCH_COUNT_MAX { Ok(()) } else { self.finish(stored) }
+    }
+
+    pub(super) fn finish(&mut self, stored: &Stored) -> Result<(), IndexFault> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        stored.apply(std::mem::take(&mut self.batch))
+    }
+}
+
+/// Writes a run, whose blocks come in the order of their places.
+#[derive(Debug)]
+pub(super) struct RunWriter {
+    id: u64,
+    level: u8,
+    base: Position,
+    hasher: NameHasher,
+    chunk: ChunkBuilder,
+    /// Key of the chunk that is being made.
+    key: Vec<u8>,
+    /// Name of the last block.
+    name: String,
+    filter: Filter,
+    sketch: Sketch,
+    batches: Batches,
+}
+
+impl RunWriter {
+    /// Begins run `id`, of about `stream_count` streams.
+    pub(super) fn new(
+        (id, level): (u64, u8),
+        base: Position,
+        stream_count: u64,
+        hasher: NameHasher,
+    ) -> Self {
+        Self {
+            id,
+            level,
+            base,
+            hasher,
+            chunk: ChunkBuilder::default(),
+            key: keys::first_chunk(id),
+            name: String::new(),
+            filter: Filter::for_count(stream_count),
+            sketch: Sketch::new(),
+            batches: Batches::default(),
+        }
+    }
+
+    /// Adds revisions of a stream from `first` on.
+    pub(super) fn push(
+        &mut self,
+        name: &str,
+        first: Revision,
+        addresses: &[Address],
+        stored: &Stored,
+    ) -> Result<(), IndexFault> {
+        if self.name != name {
+            name.clone_into(&mut self.name);
+            let hash = self.hasher.hash(name);
+            self.filter.add(hash);
+            self.sketch.add(hash);
+        }
+        let mut first = first;
+        for block in addresses.chunks(BLOCK_COUNT) {
+            if !self.chunk.push(name, first, block, self.base) {
+                let place = keys::place(name, first);
+                self.finish_chunk(&place, stored)?;
+                self.key = keys::chunk(self.id, &place);
+                self.chunk.push(name, first, block, self.base);
+            }
+            first = first.plus(u64::try_from(block.len()).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+
+    /// Ends the run, which is all in the tree then but for what the manifest says of it.
+    pub(super) fn finish(
+        mut self,
+        stored: &Stored,
+        budget: &Arc<Budget>,
+    ) -> Result<Run, IndexFault> {
+        self.finish_chunk(&[], stored)?;
+        let parts = self.filter.into_parts();
+        for (n, part) in (0..).zip(&parts) {
+            let key = keys::filter(self.id, n);
+            let value = values::seal(&key, part);
+            self.batches.put((key, value), stored)?;
+        }
+        let key = keys::sketch(self.id);
+        let value = values::seal(&key, self.sketch.as_bytes());
+        self.batches.put((key, value), stored)?;
+        self.batches.finish(stored)?;
+        let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        let meta = RunMeta { id: self.id, level: self.level, base: self.base, part_count };
+        let run = Run::new(meta, budget);
+        parts.into_iter().enumerate().for_each(|(at, part)| run.keep(at, part));
+        Ok(run)
+    }
+
+    fn finish_chunk(&mut self, next: &[u8], stored: &Stored) -> Result<(), IndexFault> {
+        let key = std::mem::take(&mut self.key);
+        let value = values::seal(&key, &self.chunk.take(next));
+        self.batches.put((key, value), stored)
+    }
+}

@@ -1,0 +1,170 @@
+//! What happens to the tree, one step at a time: checkpoints, merges, and clearing up after them.
+//!
+//! Owns the order in which that is written: first a run, then the manifest that names it, and then
+//! what is named no more goes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::manifest::Manifest;
+use super::marks::{self, MARKS_COUNT_MAX};
+use super::merge::Merge;
+use super::run::{Batches, Run, RunWriter};
+use super::stored::Stored;
+use super::tail::Tail;
+use super::tree::{Change, Pair};
+use super::{IndexFault, keys, values};
+use crate::types::{LogEnd, StoreId};
+
+/// Values that are removed in one step.
+const REMOVED_COUNT: usize = 64;
+
+/// What the writer of the tree remembers.
+#[derive(Debug)]
+pub(super) struct Writing {
+    store: StoreId,
+    /// How far the tree has come.
+    end: Option<LogEnd>,
+    /// The run that is written next. No run that is in the tree has this number or a greater one.
+    next_run: u64,
+    merge: Option<Merge>,
+    /// Runs that no manifest names any more, or that none has come to name.
+    garbage: VecDeque<u64>,
+}
+
+impl Writing {
+    /// Goes on from what is in the tree, `manifest` first of all.
+    pub(super) fn new(
+        stored: &Stored,
+        store: StoreId,
+        manifest: Option<&Manifest>,
+    ) -> Result<Self, IndexFault> {
+        let mut garbage = VecDeque::new();
+        let mut next_run = 0_u64;
+        while let Some(run) = stored.run_from(next_run)? {
+            let named =
+                manifest.is_some_and(|manifest| manifest.runs.iter().any(|named| named.id == run));
+            if !named {
+                garbage.push_back(run);
+            }
+            next_run = run.checked_add(1).ok_or(IndexFault::damaged("a run out of range"))?;
+        }
+        let named = manifest.iter().flat_map(|manifest| &manifest.runs);
+        let next_run = named.fold(next_run, |next, run| next.max(run.id.saturating_add(1)));
+        let end = manifest.map(|manifest| manifest.end);
+        Ok(Self { store, end, next_run, merge: None, garbage })
+    }
+
+    /// What there is to remember of an empty tree.
+    pub(super) fn empty(store: StoreId) -> Self {
+        Self { store, end: None, next_run: 0, merge: None, garbage: VecDeque::new() }
+    }
+
+    fn take_run(&mut self) -> u64 {
+        let run = self.next_run;
+        self.next_run = run.saturating_add(1);
+        run
+    }
+
+    /// Writes `tail` to the tree, as a run and marks, then that the tree has come to its end.
+    pub(super) fn write(&mut self, tail: &Tail, stored: &Stored) -> Result<(), IndexFault> {
+        let id = self.take_run();
+        let stream_count = u64::try_from(tail.stream_count()).unwrap_or(u64::MAX);
+        let mut writer = RunWriter::new((id, 0), tail.base(), stream_count, stored.hasher());
+        let mut streams: Vec<_> = tail.runs().collect();
+        streams.sort_unstable_by_key(|(name, _)| *name);
+        for (name, run) in streams {
+            writer.push(name, run.first(), &run.addresses(), stored)?;
+        }
+        let run = writer.finish(stored, stored.budget())?;
+        let mut batches = Batches::default();
+        for marks in tail.marks().chunks(MARKS_COUNT_MAX) {
+            for pair in mark_pairs(marks) {
+                batches.put(pair, stored)?;
+            }
+        }
+        batches.finish(stored)?;
+        self.end = tail.end();
+        let mut runs = stored.runs().to_vec();
+        runs.push(Arc::new(run));
+        self.install(runs, stored)
+    }
+
+    /// Writes the manifest of `runs`, which are the ones that count from then on.
+    fn install(&mut self, runs: Vec<Arc<Run>>, stored: &Stored) -> Result<(), IndexFault> {
+        let end = self.end.ok_or(IndexFault::damaged("a tail without an end"))?;
+        let manifest = Manifest { end, runs: runs.iter().map(|run| run.meta).collect() };
+        let value = manifest.encode(keys::MANIFEST, self.store)?;
+        stored.apply(vec![Change::Put((keys::MANIFEST.to_vec(), value))])?;
+        stored.set_runs(runs);
+        Ok(())
+    }
+
+    /// Does a part of what there is to do besides checkpoints, which takes milliseconds; says
+    /// whether there may be more. `changed` is called when runs have been replaced by others.
+    pub(super) fn tidy(
+        &mut self,
+        stored: &Stored,
+        changed: impl FnOnce(),
+    ) -> Result<bool, IndexFault> {
+        if let Some(run) = self.garbage.front() {
+            if !remove_part(*run, stored)? {
+                self.garbage.pop_front();
+            }
+            return Ok(true);
+        }
+        if self.merge.is_none() {
+            self.merge = Merge::begin(&stored.runs(), self.next_run, stored)?;
+            self.next_run += u64::from(self.merge.is_some());
+        }
+        let Some(merge) = &mut self.merge else { return Ok(false) };
+        if merge.step(stored)?
+            && let Some(merge) = self.merge.take()
+        {
+            let old = merge.old().to_vec();
+            let new = Arc::new(merge.finish(stored)?);
+            self.install(replaced(&stored.runs(), &old, new), stored)?;
+            changed();
+            self.garbage.extend(old.iter().map(|run| run.meta.id));
+        }
+        Ok(true)
+    }
+}
+
+/// `runs` with `new` in the place of `old`, which follow each other there.
+fn replaced(runs: &[Arc<Run>], old: &[Arc<Run>], new: Arc<Run>) -> Vec<Arc<Run>> {
+    let is_old = |run: &Arc<Run>| old.iter().any(|old| Arc::ptr_eq(old, run));
+    let before = runs.iter().take_while(|run| !is_old(run)).cloned();
+    let after = runs.iter().skip_while(|run| !is_old(run)).filter(|run| !is_old(run)).cloned();
+    before.chain([new]).chain(after).collect()
+}
+
+/// Removes some of what is left of a run; says whether there was anything. Its chunks go last,
+/// for by them it is found again after a crash.
+fn remove_part(run: u64, stored: &Stored) -> Result<bool, IndexFault> {
+    let mut found = stored.scan(&keys::filters(run), REMOVED_COUNT)?;
+    if found.is_empty() {
+        let sketch = keys::sketch(run);
+        if stored.get(&sketch)?.is_some() {
+            stored.apply(vec![Change::Remove(sketch)])?;
+        }
+        found = stored.scan(&keys::chunks(run), REMOVED_COUNT)?;
+    }
+    if found.is_empty() {
+        return Ok(false);
+    }
+    stored.apply(found.into_iter().map(|(key, _)| Change::Remove(key)).collect())?;
+    Ok(true)
+}
+
+/// The pairs that hold `marks`: by position, and by time.
+fn mark_pairs(marks: &[super::Mark]) -> Vec<Pair> {
+    let Some(first) = marks.first() else { return Vec::new() };
+    let body = marks::encode(marks);
+    let keys = [keys::marks(first.position), keys::time(first.recorded_at, first.position)];
+    keys.map(|key| {
+        let value = values::seal(&key, &body);
+        (key, value)
+    })
+    .to_vec()
+}

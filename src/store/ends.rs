@@ -1,0 +1,160 @@
+//! Where streams end, counting events that are not visible yet.
+//!
+//! Owns what every append decides on: the ends of the streams appended to last, in bounded memory.
+//! Knows nothing of where an end comes from that it does not have.
+
+use std::mem;
+use std::sync::Arc;
+
+use crate::log::Assign;
+use crate::types::{NameMap, Position, Revision};
+
+/// Streams that are remembered in each of the two generations.
+const GENERATION_COUNT_MAX: usize = 32 << 10;
+
+/// A stream, and where it ends once everything that was given a place is visible.
+#[derive(Clone, Debug)]
+pub(super) struct StreamEnd {
+    pub(super) name: Arc<str>,
+    pub(super) end: Revision,
+}
+
+/// Which of the streams that are remembered. Counts until [`StreamEnds::begin`] is called next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot(usize);
+
+/// Streams that were remembered at about the same time.
+#[derive(Debug, Default)]
+struct Generation {
+    slots: NameMap<usize>,
+    streams: Vec<StreamEnd>,
+    /// The end of the log when an event was last given a place in one of them.
+    assigned_end: Position,
+}
+
+/// The ends of the streams that events were appended to last.
+///
+/// Two generations: what is used is in the young one, and when that is full it becomes the old one,
+/// which is forgotten, but never while it has events that are not visible: only of those that are
+/// can the index tell.
+#[derive(Debug)]
+pub(super) struct StreamEnds {
+    young: Generation,
+    old: Generation,
+    /// As the log has counted them when this was last right.
+    retractions: u64,
+    generation_count_max: usize,
+}
+
+impl Default for StreamEnds {
+    fn default() -> Self {
+        Self::of(GENERATION_COUNT_MAX)
+    }
+}
+
+impl StreamEnds {
+    fn of(generation_count_max: usize) -> Self {
+        let (young, old) = Default::default();
+        Self { young, old, retractions: 0, generation_count_max }
+    }
+
+    /// Prepares for a batch: forgets what is not right any more, or too much.
+    pub(super) fn begin(&mut self, assign: &Assign<'_>) {
+        self.begin_at(assign.retractions(), assign.visible_end());
+    }
+
+    fn begin_at(&mut self, retractions: u64, visible_end: Position) {
+        if retractions != self.retractions {
+            (self.young, self.old) = Default::default();
+            self.retractions = retractions;
+        }
+        if self.young.streams.len() >= self.generation_count_max
+            && self.old.assigned_end <= visible_end
+        {
+            self.old = mem::take(&mut self.young);
+        }
+    }
+
+    /// The slot of a stream that is remembered.
+    pub(super) fn find(&mut self, stream: &str) -> Option<Slot> {
+        if let Some(slot) = self.young.slots.get(stream) {
+            return Some(Slot(*slot));
+        }
+        let old = self.old.streams.get(*self.old.slots.get(stream)?)?.clone();
+        // What is not visible of it stays known: the young generation has it now.
+        self.young.assigned_end = self.young.assigned_end.max(self.old.assigned_end);
+        Some(self.remember(old))
+    }
+
+    /// Remembers a stream that is not.
+    pub(super) fn remember(&mut self, stream: StreamEnd) -> Slot {
+        let slot = self.young.streams.len();
+        self.young.slots.insert(Arc::clone(&stream.name), slot);
+        self.young.streams.push(stream);
+        Slot(slot)
+    }
+
+    /// The stream in a slot.
+    pub(super) fn at(&self, Slot(slot): Slot) -> Option<&StreamEnd> {
+        self.young.streams.get(slot)
+    }
+
+    /// Moves the end of the stream in a slot, by events after which the log ends at `log_end`.
+    pub(super) fn advance(&mut self, Slot(slot): Slot, end: Revision, log_end: Position) {
+        self.young.assigned_end = log_end;
+        if let Some(stream) = self.young.streams.get_mut(slot) {
+            stream.end = end;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(ends: &mut StreamEnds, stream: &str, log_end: u64) -> Revision {
+        let slot = ends.find(stream).unwrap_or_else(|| {
+            ends.remember(StreamEnd { name: stream.into(), end: Revision::START })
+        });
+        let end = ends.at(slot).unwrap().end.next();
+        ends.advance(slot, end, Position::new(log_end));
+        end
+    }
+
+    #[test]
+    fn what_is_visible_is_forgotten_in_time_and_what_is_not_never() {
+        let mut ends = StreamEnds::of(10);
+        for n in 1..=100 {
+            ends.begin_at(0, Position::new(5));
+            append(&mut ends, &format!("s{n}"), n);
+        }
+        // Nothing but the first five events may be forgotten.
+        assert!((6..=100).all(|n| ends.find(&format!("s{n}")).is_some()));
+        for n in 101..=200 {
+            ends.begin_at(0, Position::new(n));
+            append(&mut ends, &format!("s{n}"), n);
+        }
+        assert!(ends.young.streams.len() + ends.old.streams.len() <= 20);
+        assert!(ends.find("s7").is_none() && ends.find("s200").is_some());
+    }
+
+    #[test]
+    fn an_end_goes_on_from_one_generation_to_the_next() {
+        let mut ends = StreamEnds::of(4);
+        for n in 1..=50 {
+            ends.begin_at(0, Position::new(2 * n));
+            assert_eq!(append(&mut ends, "hot", 2 * n), Revision::new(n));
+            append(&mut ends, &format!("s{n}"), 2 * n + 1);
+        }
+    }
+
+    #[test]
+    fn what_was_taken_back_is_forgotten() {
+        let mut ends = StreamEnds::of(4);
+        ends.begin_at(0, Position::START);
+        append(&mut ends, "a", 1);
+        ends.begin_at(1, Position::START);
+        assert!(ends.find("a").is_none());
+        assert_eq!(append(&mut ends, "a", 1), Revision::new(1));
+    }
+}

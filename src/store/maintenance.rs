@@ -1,0 +1,239 @@
+//! Maintenance: what has to be done and what nobody who appends or reads should wait for.
+//!
+//! Owns when it is done, and by whom: syncing what was appended without, checkpoints of the index,
+//! sealing full segments, merging runs of the index. A store on a disk has a thread for it. Where
+//! everything must happen in the same order each time, or where no thread can be had, whoever has
+//! appended does it.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::index::Index;
+use crate::log::Log;
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
+
+/// Bytes appended without a sync that make one due. They would be synced in any case, by the next
+/// checkpoint; so the disk works while others append.
+const UNSYNCED_LEN_MAX: u64 = 16 << 20;
+
+/// What maintenance works on.
+pub(super) struct Tasks {
+    pub(super) log: Arc<Log>,
+    pub(super) index: Arc<Index>,
+    /// How long events that were appended without a sync may stay so.
+    pub(super) sync_interval: Option<Duration>,
+}
+
+impl Tasks {
+    /// Whether there is something to do at once.
+    fn are_due(&self) -> bool {
+        self.index.is_checkpoint_due()
+            || self.log.is_seal_due()
+            || self.log.unsynced_len() >= UNSYNCED_LEN_MAX
+    }
+
+    /// Does what is most urgent, and says whether there may be more to do. What fails is kept with
+    /// what it has failed for: a log that cannot be synced takes no more appends, and an index that
+    /// cannot be written answers nothing any more.
+    fn step(&self) -> bool {
+        if self.index.is_checkpoint_due() && self.checkpoint().is_ok() {
+            return true;
+        }
+        if self.log.unsynced_len() >= UNSYNCED_LEN_MAX {
+            return self.log.sync_behind().is_ok();
+        }
+        if self.log.is_seal_due() {
+            self.log.seal();
+            return true;
+        }
+        self.index.tidy().unwrap_or(false)
+    }
+
+    /// Hands to the index's tree what is in memory.
+    ///
+    /// # Errors
+    ///
+    /// If what it names cannot be made durable. A failure of the index is kept with it.
+    pub(super) fn checkpoint(&self) -> Result<()> {
+        if let Some(end) = self.index.freeze() {
+            // A checkpoint bears witness, so what it names must be durable.
+            self.log.sync_to(end.position)?;
+            let _ = self.index.write_frozen();
+        }
+        Ok(())
+    }
+}
+
+/// What the thread is told, and tells.
+#[derive(Default)]
+struct Signals {
+    /// Whether there is something to do.
+    is_wanted: Mutex<bool>,
+    wanted: Condvar,
+    /// Told after each step.
+    relieved: Condvar,
+    is_stopping: AtomicBool,
+    /// Whether the thread has ended, and others must do what there is to do.
+    has_ended: AtomicBool,
+}
+
+impl Signals {
+    fn wake(&self) {
+        let mut is_wanted = self.is_wanted.lock();
+        if !*is_wanted {
+            *is_wanted = true;
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Waits until there is something to do, or for as long as `time` is.
+    fn wait(&self, time: Option<Duration>) {
+        let mut is_wanted = self.is_wanted.lock();
+        if !*is_wanted {
+            match time {
+                Some(time) => _ = self.wanted.wait_for(&mut is_wanted, time),
+                None => self.wanted.wait(&mut is_wanted),
+            }
+        }
+        *is_wanted = false;
+    }
+
+    /// Tells those who wait for a step that one is done.
+    fn relieve(&self) {
+        // Who waits has looked under this lock, so that no word is missed.
+        let _is_wanted = self.is_wanted.lock();
+        self.relieved.notify_all();
+    }
+
+    /// Waits, step by step, for as long as `is_behind` says and the thread is there.
+    fn wait_while(&self, is_behind: impl Fn() -> bool) {
+        let mut is_wanted = self.is_wanted.lock();
+        while is_behind() && !self.has_ended.load(Ordering::Acquire) {
+            self.relieved.wait(&mut is_wanted);
+        }
+    }
+}
+
+/// Does what there is to do, on a thread or on those of others.
+pub(super) struct Maintenance {
+    tasks: Arc<Tasks>,
+    signals: Arc<Signals>,
+    /// The thread, until it is stopped.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held by the one who does it, where there is no thread.
+    working: Mutex<()>,
+}
+
+impl Maintenance {
+    /// Maintenance by whoever has appended.
+    pub(super) fn inline(tasks: Tasks) -> Self {
+        let signals = Signals { has_ended: AtomicBool::new(true), ..Signals::default() };
+        Self {
+            tasks: Arc::new(tasks),
+            signals: Arc::new(signals),
+            thread: Mutex::new(None),
+            working: Mutex::new(()),
+        }
+    }
+
+    /// Maintenance by a thread of its own.
+    pub(super) fn on_thread(tasks: Tasks) -> Self {
+        let maintenance = Self::inline(tasks);
+        // It can be done without, only not as well.
+        if let Ok(thread) = maintenance.start() {
+            *maintenance.thread.lock() = Some(thread);
+        }
+        maintenance
+    }
+
+    fn start(&self) -> io::Result<JoinHandle<()>> {
+        let (tasks, signals) = (Arc::clone(&self.tasks), Arc::clone(&self.signals));
+        signals.has_ended.store(false, Ordering::Release);
+        let work = move || {
+            // After a panic others do it: it is a bug, and may be of one task alone.
+            let _ = catch_unwind(AssertUnwindSafe(|| run(&tasks, &signals)));
+            signals.has_ended.store(true, Ordering::Release);
+            signals.relieve();
+        };
+        let started = thread::Builder::new().name("annals-maintenance".to_owned()).spawn(work);
+        started.inspect_err(|_| self.signals.has_ended.store(true, Ordering::Release))
+    }
+
+    /// Is called after an append, and returns at once unless memory would grow.
+    pub(super) fn after_append(&self) {
+        let is_timed = self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0;
+        if !is_timed && !self.tasks.are_due() {
+            return;
+        }
+        if self.signals.has_ended.load(Ordering::Acquire) {
+            self.work();
+            return;
+        }
+        self.signals.wake();
+        if self.tasks.index.is_behind() {
+            self.signals.wait_while(|| self.tasks.index.is_behind());
+        }
+    }
+
+    /// Does what there is to do, unless someone is at it and memory does not grow meanwhile.
+    fn work(&self) {
+        let _working = match self.working.try_lock() {
+            Some(working) => working,
+            None if self.tasks.index.is_behind() => self.working.lock(),
+            None => return,
+        };
+        if self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0 {
+            let _ = self.tasks.log.sync_behind();
+        }
+        while self.tasks.step() {}
+    }
+
+    /// Ends it, after the step that is being done.
+    pub(super) fn stop(&self) {
+        self.signals.is_stopping.store(true, Ordering::Release);
+        self.signals.wake();
+        if let Some(thread) = self.thread.lock().take() {
+            // Its panics were caught.
+            let _ = thread.join();
+        }
+    }
+
+    /// Writes the last checkpoint.
+    pub(super) fn finish(&self) {
+        let _working = self.working.lock();
+        // What is not written here is indexed again when the store is next opened.
+        let _ = self.tasks.checkpoint();
+    }
+}
+
+impl fmt::Debug for Maintenance {
+    /// Not what it works on, which says of itself what it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Maintenance").finish_non_exhaustive()
+    }
+}
+
+fn run(tasks: &Tasks, signals: &Signals) {
+    let mut synced_at = Instant::now();
+    while !signals.is_stopping.load(Ordering::Acquire) {
+        if let Some(interval) = tasks.sync_interval
+            && synced_at.elapsed() >= interval
+        {
+            if tasks.log.unsynced_len() > 0 {
+                let _ = tasks.log.sync_behind();
+            }
+            synced_at = Instant::now();
+        }
+        let has_more = tasks.step();
+        signals.relieve();
+        if !has_more {
+            let is_timed = tasks.log.unsynced_len() > 0;
+            signals.wait(tasks.sync_interval.filter(|_| is_timed));
+        }
+    }
+}
