@@ -10,12 +10,18 @@ mod common;
 
 #[path = "append/bare.rs"]
 mod bare;
+#[path = "append/batches.rs"]
+mod batches;
 #[path = "append/bulk.rs"]
 mod bulk;
+#[path = "append/disk.rs"]
+mod disk;
 #[path = "append/durable.rs"]
 mod durable;
 #[path = "append/gathered.rs"]
 mod gathered;
+#[path = "append/memory.rs"]
+mod memory;
 #[path = "append/rigs.rs"]
 mod rigs;
 #[path = "append/threads.rs"]
@@ -25,14 +31,20 @@ use std::process::ExitCode;
 
 use common::Measure;
 
-const ROWS: [Measure; 5] = [
+const ROWS: [Measure; 11] = [
     (durable::ALONE, durable::alone),
     (durable::SIXTEEN, durable::sixteen),
+    (durable::MANY, durable::many),
     (bulk::BATCHES, bulk::batches),
     (bulk::BULK, bulk::bulk),
+    (bulk::LARGE_BULK, bulk::large_bulk),
     (bulk::NEW_STREAMS, bulk::new_streams),
+    (disk::TEN_THOUSAND, disk::ten_thousand_streams),
+    (disk::PAIRS, disk::two_per_stream),
+    (memory::MEMORY, memory::memory),
+    (durable::ROLLS, durable::rolls),
 ];
 
 fn main() -> ExitCode {
-    common::run("append", &ROWS, |job, _| Err(format!("there is no job {job}").into()))
+    common::run("append", &ROWS, memory::child)
 }

@@ -3,18 +3,20 @@
 use annals::Batch;
 
 use crate::bare::BareFile;
+use crate::batches::{Names, batches as batches_of, payloads};
 use crate::common::{
-    Bench, Pool, Result, Row, Run, STREAM_COUNT, Sample, Spread, batch_of, interleave, median,
-    stream_name,
+    BATCH_LEN, Bench, Pool, Result, Row, Run, Spread, batch_of, interleave, median,
 };
 use crate::rigs::{Syncs, bare_bulk, bulk as bulk_into, in_a_store};
 
 pub(crate) const BATCHES: &str = "batch-1000";
 pub(crate) const BULK: &str = "bulk-2m";
+pub(crate) const LARGE_BULK: &str = "bulk-20m";
 pub(crate) const NEW_STREAMS: &str = "bulk-new-streams";
 
 const ROUNDS: usize = 5;
-const BATCH_LEN: usize = 1000;
+/// Fewer, because each writes and removes many gigabytes.
+const LARGE_ROUNDS: usize = 3;
 const POOL_LEN: usize = 64 * BATCH_LEN;
 
 /// Both sides of rows whose batches are made beforehand.
@@ -68,7 +70,7 @@ fn row(name: &'static str, annals: &[Run], bare: &[Run]) -> Row {
     Row::new(name, "events/s", &rates)
         .bare(&bare_rates)
         .ratio(Spread::of_ratios(&rates, &bare_rates))
-        .figure("events", Spread::of(&Run::each_count(annals)).median)
+        .field("events", Run::usual_count(annals))
 }
 
 /// Each batch durable before the next one.
@@ -78,24 +80,41 @@ pub(crate) fn batches(bench: &Bench) -> Result<Option<Row>> {
 
 /// One sync at the end.
 pub(crate) fn bulk(bench: &Bench) -> Result<Option<Row>> {
-    against_bare(BULK, bench, Syncs::AtTheEnd, bench.size.pick(2_000, 100))
+    against_bare(BULK, bench, Syncs::AtTheEnd, bench.size.pick(2_000, 50))
+}
+
+/// Ten times as much, and beside it as much as in [`bulk`].
+pub(crate) fn large_bulk(bench: &Bench) -> Result<Option<Row>> {
+    let (large, small) = bench.size.pick((20_000, 2_000), (150, 50));
+    let sides = Sides::new(bench, Syncs::AtTheEnd, large)?;
+    let [annals, annals_small, bare] = interleave(
+        bench.rounds(LARGE_ROUNDS),
+        [&mut || sides.annals(large), &mut || sides.annals(small), &mut || sides.bare(large)],
+    )?;
+    let against = Spread::of_ratios(&Run::rates(&annals), &Run::rates(&annals_small));
+    let row = row(LARGE_BULK, &annals, &bare)
+        .figure("bulk_2m_value", median(&Run::rates(&annals_small)))
+        .figure("against_bulk_2m", against.median)
+        .figure("against_bulk_2m_min", against.min)
+        .figure("against_bulk_2m_max", against.max);
+    Ok(Some(row))
 }
 
 /// Every event in a stream of its own, compared with events in [`STREAM_COUNT`] streams. Batches
 /// are made while time is measured, on all sides, because new names cannot be made beforehand.
 pub(crate) fn new_streams(bench: &Bench) -> Result<Option<Row>> {
-    let (new_count, few_count) = bench.size.pick((5_000, 2_000), (100, 100));
-    let pool = Pool::new(8 * BATCH_LEN);
+    let (new_count, few_count) = bench.size.pick((5_000, 2_000), (40, 40));
+    let payloads = payloads();
     let file = BareFile::create(&bench.dir, event_count(new_count)?)?;
     let options = Syncs::AtTheEnd.options();
-    let annals = |streams, count| {
-        let batches = samples(streams, &pool, count).map(batch_of);
+    let annals = |names, count| {
+        let batches = batches_of(names, &payloads, count).map(batch_of);
         in_a_store(&bench.dir, &options, |store| bulk_into(store, batches))
     };
     let [new, few, bare] = interleave(
         bench.rounds(ROUNDS),
         [&mut || annals(Names::New, new_count), &mut || annals(Names::Few, few_count), &mut || {
-            bare_bulk(&file, Syncs::AtTheEnd, samples(Names::New, &pool, new_count))
+            bare_bulk(&file, Syncs::AtTheEnd, batches_of(Names::New, &payloads, new_count))
         }],
     )?;
     let (new_rates, few_rates) = (Run::rates(&new), Run::rates(&few));
@@ -105,39 +124,7 @@ pub(crate) fn new_streams(bench: &Bench) -> Result<Option<Row>> {
         .ratio_against(BULK, Spread::of_ratios(&new_rates, &few_rates))
         .figure("against_value", median(&few_rates))
         .spread("bare_ratio", Spread::of_ratios(&new_rates, &bare_rates))
-        .figure("events", Spread::of(&Run::each_count(&new)).median)
+        .field("events", Run::usual_count(&new))
         .field("batches", "made in the timed part, on all sides");
     Ok(Some(row))
-}
-
-/// Which streams events go to.
-#[derive(Clone, Copy, Debug)]
-enum Names {
-    /// Each to a new one.
-    New,
-    /// To [`STREAM_COUNT`] streams at random.
-    Few,
-}
-
-/// Batches with names that are made when they are asked for, and payloads of the pool.
-fn samples(
-    names: Names,
-    pool: &Pool,
-    batch_count: usize,
-) -> impl Iterator<Item = Vec<Sample>> + '_ {
-    let mut random = fastrand::Rng::with_seed(3);
-    let mut numbers = 0..;
-    let mut payloads = pool.samples().iter().cycle();
-    (0..batch_count).map(move |_| {
-        let payloads = payloads.by_ref().take(BATCH_LEN);
-        let sample = |like: &Sample| {
-            let new = numbers.next().unwrap_or_default();
-            let n = match names {
-                Names::New => new,
-                Names::Few => random.u64(..STREAM_COUNT),
-            };
-            Sample { stream: stream_name(n), payload: like.payload.clone() }
-        };
-        payloads.map(sample).collect()
-    })
 }

@@ -5,14 +5,18 @@ use std::time::Duration;
 use annals::{Batch, Options};
 
 use crate::bare::BareFile;
-use crate::common::{Bench, Pool, Result, Row, Run, Spread, interleave};
+use crate::common::{Bench, Pool, Result, Row, Run, Spread, interleave, median, usage};
 use crate::rigs::{bare_single, in_a_store, single};
 use crate::threads::Span;
 
 pub(crate) const ALONE: &str = "durable-1";
 pub(crate) const SIXTEEN: &str = "durable-16";
+pub(crate) const MANY: &str = "durable-256";
+pub(crate) const ROLLS: &str = "roll-latency";
 
 const ROUNDS: usize = 5;
+/// Fewer, because each goes on for more than a minute.
+const ROLL_ROUNDS: usize = 3;
 /// Several events of every stream, and some hundred for each of 256 threads.
 const POOL_LEN: usize = 64 << 10;
 /// Room in the bare file of runs that end by the clock. Those that need more begin again at its
@@ -53,7 +57,7 @@ fn row(name: &'static str, annals: &[Run], bare: &[Run]) -> Row {
     Row::new(name, "events/s", &rates)
         .bare(&bare_rates)
         .ratio(Spread::of_ratios(&rates, &bare_rates))
-        .figure("events", Spread::of(&Run::each_count(annals)).median)
+        .field("events", Run::usual_count(annals))
         .latencies("", &Run::latencies(annals))
         .latencies("bare_", &Run::latencies(bare))
 }
@@ -67,7 +71,7 @@ pub(crate) fn alone(bench: &Bench) -> Result<Option<Row>> {
         bench.rounds(ROUNDS),
         [&mut || sides.annals(1, span), &mut || sides.bare(1, span)],
     )?;
-    let p99 = |runs: &[Run]| Run::each_latency(runs, |run| run.p99_us);
+    let p99 = |runs: &[Run]| Run::each_latency(runs, |run| run.p99);
     let p99_ratio = Spread::of_ratios(&p99(&annals), &p99(&bare));
     let row = row(ALONE, &annals, &bare);
     Ok(Some(row.spread("p99_ratio", p99_ratio)))
@@ -75,15 +79,81 @@ pub(crate) fn alone(bench: &Bench) -> Result<Option<Row>> {
 
 /// Sixteen threads.
 pub(crate) fn sixteen(bench: &Bench) -> Result<Option<Row>> {
-    let sides = Sides::new(bench, bench.size.pick(BARE_EVENTS, QUICK_BARE_EVENTS))?;
-    let span = Span::Time(bench.size.pick(Duration::from_secs(4), Duration::from_millis(200)));
+    let (sides, span) = (Sides::new(bench, bare_events(bench))?, by_the_clock(bench));
     let [annals, bare] = interleave(
         bench.rounds(ROUNDS),
         [&mut || sides.annals(16, span), &mut || sides.bare(16, span)],
     )?;
-    let fairness = fairness(&annals).ok_or("no thread was counted")?;
-    let row = row(SIXTEEN, &annals, &bare);
-    Ok(Some(row.field("thread_min", fairness.0).field("thread_max", fairness.1)))
+    Ok(Some(with_fairness(row(SIXTEEN, &annals, &bare), &annals)))
+}
+
+/// As many threads as make a sync cost little, and beside them as many as in [`sixteen`].
+pub(crate) fn many(bench: &Bench) -> Result<Option<Row>> {
+    let (sides, span) = (Sides::new(bench, bare_events(bench))?, by_the_clock(bench));
+    let [annals, bare, annals_sixteen] = interleave(
+        bench.rounds(ROUNDS),
+        [&mut || sides.annals(256, span), &mut || sides.bare(256, span), &mut || {
+            sides.annals(16, span)
+        }],
+    )?;
+    let against = Spread::of_ratios(&Run::rates(&annals), &Run::rates(&annals_sixteen));
+    let row = row(MANY, &annals, &bare)
+        .figure("durable_16_value", median(&Run::rates(&annals_sixteen)))
+        .figure("against_durable_16", against.median)
+        .figure("against_durable_16_min", against.min)
+        .figure("against_durable_16_max", against.max);
+    Ok(Some(with_fairness(row, &annals)))
+}
+
+/// Sixteen threads for as long as it takes to fill several segments and to write several
+/// checkpoints: what single appends have to wait for then.
+pub(crate) fn rolls(bench: &Bench) -> Result<Option<Row>> {
+    let sides = Sides::new(bench, bare_events(bench))?;
+    let span = Span::Appends(bench.size.pick(100_000, 1_000));
+    let small = Options::new().segment_len_max(1 << 20).checkpoint_event_count(4 << 10);
+    let options = bench.size.pick(Options::new(), small);
+    let mut segment_count = 0;
+    let [annals, bare] = interleave(
+        bench.rounds(ROLL_ROUNDS),
+        [
+            &mut || {
+                in_a_store(&bench.dir, &options, |store| {
+                    let run = single(store, 16, span, &sides.batches)?;
+                    segment_count = usage(&store.path().join("log"))?.file_count;
+                    Ok(run)
+                })
+            },
+            &mut || sides.bare(16, span),
+        ],
+    )?;
+    let p99_9_ms = |runs: &[Run]| Run::each_latency(runs, |run| run.p99_9 / 1e3);
+    let (value, bare_value) = (p99_9_ms(&annals), p99_9_ms(&bare));
+    let usual = Run::latencies(&annals);
+    let row = Row::new(ROLLS, "ms", &value)
+        .bare(&bare_value)
+        .ratio(Spread::of_ratios(&value, &bare_value))
+        .field("events", Run::usual_count(&annals))
+        .field("segments_rolled", segment_count.saturating_sub(1))
+        .figure("p50_ms", usual.p50 / 1e3)
+        .figure("p99_ms", usual.p99 / 1e3)
+        .figure("p99_9_ms", usual.p99_9 / 1e3)
+        .figure("max_ms", usual.max / 1e3)
+        .latencies("bare_", &Run::latencies(&bare));
+    Ok(Some(row))
+}
+
+fn bare_events(bench: &Bench) -> u64 {
+    bench.size.pick(BARE_EVENTS, QUICK_BARE_EVENTS)
+}
+
+/// Threads that go on for the same time show whether one of them was left behind.
+fn by_the_clock(bench: &Bench) -> Span {
+    Span::Time(bench.size.pick(Duration::from_secs(4), Duration::from_millis(200)))
+}
+
+fn with_fairness(row: Row, annals: &[Run]) -> Row {
+    let ends = fairness(annals);
+    row.field("thread_min", ends.map(|(min, _)| min)).field("thread_max", ends.map(|(_, max)| max))
 }
 
 /// The least and the most appends of any one thread, in the run in which they differ most.

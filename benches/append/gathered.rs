@@ -18,7 +18,7 @@ pub(crate) struct Gathered<'a> {
     file: &'a BareFile,
     state: Mutex<State>,
     /// Told when all that the leader waits for have come.
-    gathered: Condvar,
+    complete: Condvar,
     /// Told when a group is done: one for groups with even numbers and one for those with odd
     /// ones, so that those in the next group sleep on.
     done: [Condvar; 2],
@@ -63,7 +63,7 @@ impl<'a> Gathered<'a> {
         Self {
             file,
             state: Mutex::new(state),
-            gathered: Condvar::new(),
+            complete: Condvar::new(),
             done: [Condvar::new(), Condvar::new()],
         }
     }
@@ -75,7 +75,7 @@ impl<'a> Gathered<'a> {
         state.encoder.encode(samples, &mut state.forming);
         state.waiting_count += 1;
         if state.waiting_count >= state.seen_count {
-            self.gathered.notify_one();
+            self.complete.notify_one();
         }
         let group = state.taken;
         while guard.durable <= group && !guard.failed {
@@ -126,7 +126,7 @@ impl<'a> Gathered<'a> {
     fn gather(&self, state: &mut MutexGuard<'_, State>) {
         let deadline = Instant::now() + GATHER_TIME_MAX;
         while state.waiting_count < state.seen_count {
-            if self.gathered.wait_until(state, deadline).timed_out() {
+            if self.complete.wait_until(state, deadline).timed_out() {
                 return;
             }
         }

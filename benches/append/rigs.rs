@@ -1,10 +1,11 @@
 //! One run of annals, in a store of its own, and one of the bare side.
 
 use std::borrow::Borrow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use annals::{Batch, Durability, IndexRecovery, Options, Store};
+use tempfile::TempDir;
 
 use crate::bare::{BareFile, BareLog, records_len};
 use crate::common::{Result, Run, Sample, settle, usage};
@@ -32,19 +33,45 @@ impl Syncs {
     }
 }
 
-/// Opens a new store in `dir`, lets `work` append to it, checks what is there then, removes it.
-pub(crate) fn in_a_store(
+/// A store that was filled and closed, and is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    pub(crate) run: Run,
+    pub(crate) path: PathBuf,
+    scratch: TempDir,
+}
+
+impl Filled {
+    /// Removes the store.
+    pub(crate) fn remove(self) -> Result<()> {
+        Ok(self.scratch.close()?)
+    }
+}
+
+/// Opens a new store in `dir`, lets `work` append to it, and closes it.
+pub(crate) fn fill(
     dir: &Path,
     options: &Options,
     work: impl FnOnce(&Store) -> Result<Run>,
-) -> Result<Run> {
+) -> Result<Filled> {
     let scratch = tempfile::Builder::new().prefix("store-").tempdir_in(dir)?;
     let path = scratch.path().join("store");
     settle(dir)?;
     let store = options.open(&path)?;
     let run = work(&store)?;
     store.close()?;
-    check(&path, run.event_count)?;
+    Ok(Filled { run, path, scratch })
+}
+
+/// Lets `work` append to a new store in `dir`, checks what is there then, and removes it.
+pub(crate) fn in_a_store(
+    dir: &Path,
+    options: &Options,
+    work: impl FnOnce(&Store) -> Result<Run>,
+) -> Result<Run> {
+    let filled = fill(dir, options, work)?;
+    check(&filled.path, filled.run.event_count)?;
+    let Filled { run, scratch, .. } = filled;
     scratch.close()?;
     Ok(run)
 }

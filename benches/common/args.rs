@@ -1,6 +1,6 @@
 //! The arguments of a benchmark.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -50,10 +50,10 @@ impl Args {
                 // Cargo's own word to a benchmark.
                 "--bench" => {}
                 "--quick" => parsed.size = Size::Quick,
-                "--only" => parsed.only.push(row(&text(value()?), rows)?),
-                "--rounds" => parsed.rounds = Some(count(&text(value()?))?),
+                "--only" => parsed.only.push(row(&text(&value()?), rows)?),
+                "--rounds" => parsed.rounds = Some(count(&text(&value()?))?),
                 "--dir" => parsed.dir = Some(value()?.into()),
-                "--child" => parsed.child = Some(text(value()?)),
+                "--child" => parsed.child = Some(text(&value()?)),
                 other => return Err(format!("unknown argument {other}")),
             }
         }
@@ -61,7 +61,7 @@ impl Args {
     }
 }
 
-fn text(value: OsString) -> String {
+fn text(value: &OsStr) -> String {
     value.to_string_lossy().into_owned()
 }
 

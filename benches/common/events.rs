@@ -6,6 +6,7 @@ use fastrand::Rng;
 pub(crate) const EVENT_TYPE: &str = "order-placed";
 pub(crate) const PAYLOAD_LEN: usize = 256;
 pub(crate) const STREAM_LEN: usize = 20;
+pub(crate) const BATCH_LEN: usize = 1000;
 /// How many streams there are, where a row does not say otherwise.
 pub(crate) const STREAM_COUNT: u64 = 10_000;
 
@@ -58,7 +59,7 @@ pub(crate) fn stream_name(n: u64) -> String {
 }
 
 /// A text like JSON, of [`PAYLOAD_LEN`] bytes.
-pub(crate) fn payload(random: &mut Rng) -> Vec<u8> {
+fn payload(random: &mut Rng) -> Vec<u8> {
     let (customer, cents) = (random.u32(..), random.u32(100..100_000));
     let mut text = format!(r#"{{"customer":{customer},"cents":{cents},"note":""#);
     while text.len() < PAYLOAD_LEN {

@@ -74,28 +74,22 @@ impl Row {
 
     /// Adds the latencies of one side, with names that begin with `prefix`.
     pub(crate) fn latencies(self, prefix: &str, latencies: &Latencies) -> Self {
-        self.figure(format!("{prefix}p50_us"), latencies.p50_us)
-            .figure(format!("{prefix}p99_us"), latencies.p99_us)
-            .figure(format!("{prefix}p99_9_us"), latencies.p99_9_us)
-            .figure(format!("{prefix}max_us"), latencies.max_us)
+        self.figure(format!("{prefix}p50_us"), latencies.p50)
+            .figure(format!("{prefix}p99_us"), latencies.p99)
+            .figure(format!("{prefix}p99_9_us"), latencies.p99_9)
+            .figure(format!("{prefix}max_us"), latencies.max)
     }
 
     fn text(&self) -> String {
-        let Self { work, unit, value, .. } = self;
-        let mut line = format!(
-            "{work:18} annals {} {unit} ({}..{})",
-            short(value.median),
-            short(value.min),
-            short(value.max)
-        );
-        if let Some(bare) = self.bare {
-            line += &format!("  bare {}", short(bare));
-        }
-        if let Some(Spread { min, median, max }) = self.ratio {
+        let Self { work, unit, value: Spread { min, median, max }, .. } = self;
+        let (min, median, max) = (short(*min), short(*median), short(*max));
+        let value = format!("{work:18} annals {median} {unit} ({min}..{max})");
+        let bare = self.bare.map(|bare| format!("bare {}", short(bare)));
+        let ratio = self.ratio.map(|Spread { min, median, max }| {
             let against = self.against.map_or(String::new(), |against| format!(" to {against}"));
-            line += &format!("  ratio{against} {median:.3} ({min:.3}..{max:.3})");
-        }
-        line
+            format!("ratio{against} {median:.3} ({min:.3}..{max:.3})")
+        });
+        [Some(value), bare, ratio].into_iter().flatten().collect::<Vec<_>>().join("  ")
     }
 
     fn json(&self, size: Size) -> Result<String> {

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 
 pub(crate) use args::Size;
 pub(crate) use events::{
-    EVENT_TYPE, PAYLOAD_LEN, Pool, STREAM_COUNT, STREAM_LEN, Sample, batch_of, payload, stream_name,
+    BATCH_LEN, EVENT_TYPE, PAYLOAD_LEN, Pool, STREAM_COUNT, STREAM_LEN, Sample, batch_of,
+    stream_name,
 };
 pub(crate) use figures::Row;
 pub(crate) use machine::peak_memory;

@@ -37,8 +37,11 @@ impl Run {
         Self::each(runs, Self::rate)
     }
 
-    pub(crate) fn each_count(runs: &[Self]) -> Vec<f64> {
-        Self::each(runs, |run| float(run.event_count))
+    /// The count of events of a usual run.
+    pub(crate) fn usual_count(runs: &[Self]) -> u64 {
+        let mut counts: Vec<_> = runs.iter().map(|run| run.event_count).collect();
+        counts.sort_unstable();
+        counts.get(counts.len() / 2).copied().unwrap_or_default()
     }
 
     /// One figure of the latencies of each run; NaN where there are none.
@@ -50,10 +53,10 @@ impl Run {
     pub(crate) fn latencies(runs: &[Self]) -> Latencies {
         let usual = |figure: fn(&Latencies) -> f64| median(&Self::each_latency(runs, figure));
         Latencies {
-            p50_us: usual(|run| run.p50_us),
-            p99_us: usual(|run| run.p99_us),
-            p99_9_us: usual(|run| run.p99_9_us),
-            max_us: Spread::of(&Self::each_latency(runs, |run| run.max_us)).max,
+            p50: usual(|run| run.p50),
+            p99: usual(|run| run.p99),
+            p99_9: usual(|run| run.p99_9),
+            max: Spread::of(&Self::each_latency(runs, |run| run.max)).max,
         }
     }
 }

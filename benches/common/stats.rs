@@ -43,13 +43,13 @@ fn float_len(len: usize) -> f64 {
     float(u64::try_from(len).unwrap_or(u64::MAX))
 }
 
-/// How long the appends or reads of one run took, each by itself.
+/// How long the appends or reads of one run took, each by itself, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latencies {
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p99_9_us: f64,
-    pub(crate) max_us: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p99_9: f64,
+    pub(crate) max: f64,
 }
 
 impl Latencies {
@@ -58,9 +58,9 @@ impl Latencies {
         times_ns.sort_unstable();
         let us = |permille: usize| {
             let rank = (times_ns.len() * permille).div_ceil(1000);
-            let time_ns = times_ns.get(rank.saturating_sub(1)).ok_or("nothing was timed")?;
-            Ok::<_, &str>(float(*time_ns) / 1e3)
+            let time = times_ns.get(rank.saturating_sub(1)).ok_or("nothing was timed")?;
+            Ok::<_, &str>(float(*time) / 1e3)
         };
-        Ok(Self { p50_us: us(500)?, p99_us: us(990)?, p99_9_us: us(999)?, max_us: us(1000)? })
+        Ok(Self { p50: us(500)?, p99: us(990)?, p99_9: us(999)?, max: us(1000)? })
     }
 }
