@@ -19,6 +19,7 @@ const HEADER_LEN: usize = 64;
 /// A multiple of 8, as it must be: annals needs no padding for these events either.
 pub(crate) const RECORD_LEN: usize = HEADER_LEN + STREAM_LEN + EVENT_TYPE.len() + PAYLOAD_LEN;
 const _: () = assert!(RECORD_LEN == 352 && RECORD_LEN.is_multiple_of(8));
+const _: () = assert!(STREAM_LEN == 20 && EVENT_TYPE.len() == 12);
 const POSITION_AT: usize = 16;
 
 /// What is written at once when a file is filled with zeroes.
@@ -73,13 +74,13 @@ impl BareFile {
         self.file.read_exact_at(&mut record, end.saturating_sub(records_len(1)))?;
         let (checksum, rest) = record.split_at(CHECKSUM_LEN);
         let position = record.get(POSITION_AT..POSITION_AT + size_of::<u64>());
-        if checksum != crc32fast::hash(rest).to_le_bytes()
-            || position
-                != event_count.checked_sub(1).map(u64::to_le_bytes).as_ref().map(|bytes| &bytes[..])
-        {
-            return Err("the bare file does not end with the last event".into());
+        let is_sound = checksum == crc32fast::hash(rest).to_le_bytes();
+        let last = event_count.checked_sub(1).map(u64::to_le_bytes);
+        if is_sound && position == last.as_ref().map(<[u8; 8]>::as_slice) {
+            Ok(())
+        } else {
+            Err("the bare file does not end with the last event".into())
         }
-        Ok(())
     }
 }
 
@@ -120,7 +121,7 @@ impl Encoder {
         let start = out.len();
         out.extend_from_slice(&[0; CHECKSUM_LEN]);
         out.extend_from_slice(&self.previous.to_le_bytes());
-        // Lengths that are the same in all records, and flags.
+        // The length and, after flags and content type, those of the names, as asserted above.
         out.extend_from_slice(&352_u32.to_le_bytes());
         out.extend_from_slice(&[1, 1, 20, 12]);
         out.extend_from_slice(&self.position.to_le_bytes());

@@ -94,9 +94,7 @@ pub(crate) fn large_bulk(bench: &Bench) -> Result<Option<Row>> {
     let against = Spread::of_ratios(&Run::rates(&annals), &Run::rates(&annals_small));
     let row = row(LARGE_BULK, &annals, &bare)
         .figure("bulk_2m_value", median(&Run::rates(&annals_small)))
-        .figure("against_bulk_2m", against.median)
-        .figure("against_bulk_2m_min", against.min)
-        .figure("against_bulk_2m_max", against.max);
+        .spread("against_bulk_2m", against);
     Ok(Some(row))
 }
 
@@ -111,12 +109,11 @@ pub(crate) fn new_streams(bench: &Bench) -> Result<Option<Row>> {
         let batches = batches_of(names, &payloads, count).map(batch_of);
         in_a_store(&bench.dir, &options, |store| bulk_into(store, batches))
     };
-    let [new, few, bare] = interleave(
-        bench.rounds(ROUNDS),
-        [&mut || annals(Names::New, new_count), &mut || annals(Names::Few, few_count), &mut || {
-            bare_bulk(&file, Syncs::AtTheEnd, batches_of(Names::New, &payloads, new_count))
-        }],
-    )?;
+    let mut new = || annals(Names::New, new_count);
+    let mut few = || annals(Names::Few, few_count);
+    let mut bare =
+        || bare_bulk(&file, Syncs::AtTheEnd, batches_of(Names::New, &payloads, new_count));
+    let [new, few, bare] = interleave(bench.rounds(ROUNDS), [&mut new, &mut few, &mut bare])?;
     let (new_rates, few_rates) = (Run::rates(&new), Run::rates(&few));
     let bare_rates = Run::rates(&bare);
     let row = Row::new(NEW_STREAMS, "events/s", &new_rates)

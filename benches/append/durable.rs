@@ -90,18 +90,14 @@ pub(crate) fn sixteen(bench: &Bench) -> Result<Option<Row>> {
 /// As many threads as make a sync cost little, and beside them as many as in [`sixteen`].
 pub(crate) fn many(bench: &Bench) -> Result<Option<Row>> {
     let (sides, span) = (Sides::new(bench, bare_events(bench))?, by_the_clock(bench));
-    let [annals, bare, annals_sixteen] = interleave(
-        bench.rounds(ROUNDS),
-        [&mut || sides.annals(256, span), &mut || sides.bare(256, span), &mut || {
-            sides.annals(16, span)
-        }],
-    )?;
-    let against = Spread::of_ratios(&Run::rates(&annals), &Run::rates(&annals_sixteen));
+    let (mut annals, mut bare) = (|| sides.annals(256, span), || sides.bare(256, span));
+    let mut sixteen = || sides.annals(16, span);
+    let [annals, bare, sixteen] =
+        interleave(bench.rounds(ROUNDS), [&mut annals, &mut bare, &mut sixteen])?;
+    let against = Spread::of_ratios(&Run::rates(&annals), &Run::rates(&sixteen));
     let row = row(MANY, &annals, &bare)
-        .figure("durable_16_value", median(&Run::rates(&annals_sixteen)))
-        .figure("against_durable_16", against.median)
-        .figure("against_durable_16_min", against.min)
-        .figure("against_durable_16_max", against.max);
+        .figure("durable_16_value", median(&Run::rates(&sixteen)))
+        .spread("against_durable_16", against);
     Ok(Some(with_fairness(row, &annals)))
 }
 
@@ -113,19 +109,15 @@ pub(crate) fn rolls(bench: &Bench) -> Result<Option<Row>> {
     let small = Options::new().segment_len_max(1 << 20).checkpoint_event_count(4 << 10);
     let options = bench.size.pick(Options::new(), small);
     let mut segment_count = 0;
-    let [annals, bare] = interleave(
-        bench.rounds(ROLL_ROUNDS),
-        [
-            &mut || {
-                in_a_store(&bench.dir, &options, |store| {
-                    let run = single(store, 16, span, &sides.batches)?;
-                    segment_count = usage(&store.path().join("log"))?.file_count;
-                    Ok(run)
-                })
-            },
-            &mut || sides.bare(16, span),
-        ],
-    )?;
+    let mut annals = || {
+        in_a_store(&bench.dir, &options, |store| {
+            let run = single(store, 16, span, &sides.batches)?;
+            segment_count = usage(&store.path().join("log"))?.file_count;
+            Ok(run)
+        })
+    };
+    let mut bare = || sides.bare(16, span);
+    let [annals, bare] = interleave(bench.rounds(ROLL_ROUNDS), [&mut annals, &mut bare])?;
     let p99_9_ms = |runs: &[Run]| Run::each_latency(runs, |run| run.p99_9 / 1e3);
     let (value, bare_value) = (p99_9_ms(&annals), p99_9_ms(&bare));
     let usual = Run::latencies(&annals);

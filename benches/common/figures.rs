@@ -65,10 +65,10 @@ impl Row {
         self.field(name, rounded(figure))
     }
 
-    /// Adds three fields for a spread, with names that begin with `name`.
+    /// Adds a field for the figure in the middle, and two with longer names for its ends.
     pub(crate) fn spread(self, name: &str, spread: Spread) -> Self {
-        self.figure(format!("{name}_min"), spread.min)
-            .figure(format!("{name}_median"), spread.median)
+        self.figure(name, spread.median)
+            .figure(format!("{name}_min"), spread.min)
             .figure(format!("{name}_max"), spread.max)
     }
 

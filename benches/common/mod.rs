@@ -86,6 +86,9 @@ fn measure(
     let scratch = place::scratch_in(args.dir.as_deref().unwrap_or(&results))?;
     let mut lines = figures::Lines::create(&results.join(format!("{name}.jsonl")))?;
     println!("{}", machine::facts(scratch.path()));
+    if args.size == Size::Quick {
+        println!("a quick run: too little is measured for the figures to mean much");
+    }
     let bench = bench(scratch.path().to_owned());
     for (row, measure) in rows {
         if args.only.is_empty() || args.only.iter().any(|only| only == row) {
