@@ -148,8 +148,8 @@ impl Options {
     /// How many bytes the index may use to keep what it has read. Default: 64 MiB.
     ///
     /// Most of it is for filters, which tell without reading that a stream is new, and take two bytes
-    /// for each stream, or a few more; what does not fit is read when it is asked. A quarter is for
-    /// sled, which holds the index and takes it as a hint: it may use several times as much.
+    /// for each stream, or a few more; what does not fit is read when it is asked. A sixteenth is for
+    /// sled, which holds the index and takes it as a hint: it may use many times as much.
     #[must_use]
     pub fn index_cache_len(mut self, bytes: u64) -> Self {
         self.index_cache_len = bytes;

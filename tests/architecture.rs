@@ -121,7 +121,7 @@ fn only_the_format_and_the_values_of_the_index_know_byte_order() {
             "format/record.rs",
             "format/footer.rs",
             "format/mend.rs",
-            "index/postings.rs",
+            "index/numbers.rs",
             "index/values.rs",
         ],
     );

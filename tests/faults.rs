@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use annals::simulation::{Call, Fault, Simulation};
 use annals::{Batch, Durability, Error, Event, Expected, NewEvent, Options, Store};
@@ -226,6 +227,32 @@ fn a_failed_sync_poisons_the_store_until_it_is_reopened() {
         let after = payloads(&restarted.crash(seed).open(&options()).unwrap());
         assert_eq!(after, [seen.clone(), vec![payload(3)]].concat());
     }
+}
+
+/// A simulated store with an interval syncs after each append; on a disk a thread does it.
+#[test]
+fn a_sync_that_fails_beside_those_who_append_poisons_the_store() {
+    let disk = Simulation::new();
+    let options = options().durability(Durability::Buffered).sync_interval(Duration::from_secs(1));
+    let store = disk.open(&options).unwrap();
+    let append = |n| store.append("s", Expected::Any, [NewEvent::bytes("t", payload(n))]);
+    append(0).unwrap();
+    for seed in 0..50 {
+        let after = disk.crash(seed).open(&options).unwrap();
+        assert_eq!(payloads(&after), [payload(0)], "it was synced, though nobody asked");
+    }
+    disk.inject(Fault::next(Call::Sync, ErrorKind::Other));
+    append(1).unwrap();
+    for result in [append(2).map(|_| ()), store.sync()] {
+        match result {
+            Err(Error::Poisoned) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(payloads(&store), [payload(0), payload(1)], "reads go on");
+    store.close().unwrap_err();
+    let after = payloads(&disk.restart().open(&options).unwrap());
+    assert_eq!(after[0], payload(0));
 }
 
 /// A test on a real ext4 has shown it: a sync failed when it was to fill new places of the medium,

@@ -58,7 +58,7 @@ const TEETH: &[Tooth] = &[
     ),
     tooth(
         "the sync before the index bears witness",
-        "src/store/mod.rs",
+        "src/store/maintenance.rs",
         "self.log.sync_to(end.position)?;",
         "let _ = end;",
         &["crash", "model"],
@@ -73,7 +73,7 @@ const TEETH: &[Tooth] = &[
     tooth(
         "what is durable only once it is synced",
         "src/log/commit.rs",
-        "if group.syncs {\n                    self.durable = group.end.position;\n                } else if group.rolls {\n                    self.durable = group.start.position;\n                }",
+        "if group.syncs {\n                    self.durable = group.end.position;\n                } else if group.rolls {\n                    self.durable = self.durable.max(group.start.position);\n                }",
         "self.durable = group.end.position;",
         &["crash"],
     ),
@@ -81,15 +81,15 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the cut of what a failed write has left",
         "src/log/writer.rs",
-        "self.active.set_len(end.address.offset).and_then(|()| self.active.sync())",
-        "self.active.sync()",
+        "let cut = self.active.set_len(end.address.offset);",
+        "let cut = Ok::<(), Error>(());",
         &["faults"],
     ),
     tooth(
         "the sync of that cut",
         "src/log/writer.rs",
-        "self.active.set_len(end.address.offset).and_then(|()| self.active.sync())",
-        "self.active.set_len(end.address.offset)",
+        "if cut.and_then(|()| self.gate.sync(&self.active)).is_ok() {",
+        "if cut.is_ok() {",
         &["faults"],
     ),
     tooth(
@@ -102,13 +102,13 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the poison",
         "src/log/commit.rs",
-        "self.status = Status::Poisoned;\n        group",
-        "group",
+        "if self.status != Status::Closed {\n            self.status = Status::Poisoned;\n        }",
+        "",
         &["faults"],
     ),
     tooth(
         "the word that a sync has failed",
-        "src/log/writer.rs",
+        "src/log/gate.rs",
         "let _ = self.lock.set_len(1).or_else(|_| self.lock.write_all_at(b\"!\", 0));",
         "let _ = &self.lock;",
         &["faults"],
@@ -264,10 +264,31 @@ const TEETH: &[Tooth] = &[
     ),
     // The index decides nothing.
     tooth(
-        "both trees must agree where a stream ends",
+        "a chunk that the index has lost shows",
         "src/index/stored.rs",
-        "if end == self.end_in_postings(stream)? { Ok(end) } else { Err(DISAGREEMENT) }",
-        "Ok(end)",
+        "if blocks.next_place().is_some_and(|next| next <= place) {",
+        "if blocks.next_place().is_some_and(|next| next <= &[][..]) {",
+        &["lib"],
+    ),
+    tooth(
+        "runs that follow from each other",
+        "src/index/stored.rs",
+        "if first < self.missing.start || end != self.missing.end {",
+        "if first < self.missing.start {",
+        &["lib"],
+    ),
+    tooth(
+        "ends that were taken back are forgotten",
+        "src/store/ends.rs",
+        "if retractions != self.retractions {",
+        "if retractions < self.retractions {",
+        &["lib", "faults"],
+    ),
+    tooth(
+        "no sync is believed after one that has failed",
+        "src/log/gate.rs",
+        "if *has_failed {",
+        "if *has_failed && file.base() == crate::types::Position::new(u64::MAX) {",
         &["lib"],
     ),
     tooth(

@@ -27,9 +27,9 @@ impl Sketch {
     }
 
     pub(super) fn add(&mut self, hash: u64) {
-        let [.., place] = hash.to_le_bytes();
+        let place = hash >> (u64::BITS - INDEX_BITS);
         let rank = (hash << INDEX_BITS).leading_zeros().min(u64::BITS - INDEX_BITS) + 1;
-        if let Some(register) = self.0.get_mut(usize::from(place)) {
+        if let Some(register) = self.0.get_mut(usize::try_from(place).unwrap_or(0)) {
             *register = (*register).max(u8::try_from(rank).unwrap_or(u8::MAX));
         }
     }
@@ -46,8 +46,7 @@ impl Sketch {
         let register_count = 256.0_f64;
         let sum: f64 = self.0.iter().map(|rank| (-f64::from(*rank)).exp2()).sum();
         let estimate = CORRECTION * register_count * register_count / sum;
-        let empty_count = self.0.iter().filter(|rank| **rank == 0).count();
-        let empty_count = f64::from(u32::try_from(empty_count).unwrap_or(0));
+        let empty_count: f64 = self.0.iter().map(|rank| f64::from(u8::from(*rank == 0))).sum();
         let is_small = estimate < 2.5 * register_count && empty_count > 0.0;
         rounded(if is_small {
             register_count * (register_count / empty_count).ln()

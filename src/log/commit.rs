@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::log::group::{Failure, Group, Outcome};
+use crate::log::group::{Failure, Group, Outcome, Room};
 use crate::log::writer::WriteError;
 use crate::segment::{records_start, wide};
 use crate::sync::{MutexGuard, Ordering};
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) last_offset: u64,
     /// The group that takes batches.
     pub(super) forming: Group,
+    /// Memory for the next group.
+    pub(super) room: Room,
     /// How often places that had been given were taken back.
     pub(super) retractions: u64,
     /// Whether a thread is writing a group, or waits for one to gather.
@@ -63,6 +65,7 @@ impl State {
             durable: not_durable_from.unwrap_or(end.position),
             last_offset,
             forming: Group::after(end),
+            room: Room::default(),
             retractions: 0,
             leading: false,
             callers_seen: 0,
@@ -186,7 +189,8 @@ impl Log {
     fn lead(&self, state: &mut MutexGuard<'_, State>) {
         state.leading = true;
         self.gather(state);
-        let next = Group::after(state.forming.end);
+        let room = std::mem::take(&mut state.room);
+        let next = Group::in_room(state.forming.end, room);
         let group = std::mem::replace(&mut state.forming, next);
         let unsynced = state.durable < group.start.position;
         let written = MutexGuard::unlocked(state, || {
@@ -197,6 +201,7 @@ impl Log {
         let panic = match written {
             Ok(written) => {
                 state.settle(&group, written);
+                state.room = group.into_room();
                 None
             }
             Err(panic) => {

@@ -57,3 +57,32 @@ impl SyncGate {
         let _ = self.lock.set_len(1).or_else(|_| self.lock.write_all_at(b"!", 0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{Call, Directory, Fault, SimulatedDirectory};
+    use crate::format::SegmentHeader;
+    use crate::log::LOCK;
+    use crate::segment::FOLDER;
+    use crate::types::{StoreId, StoreKey};
+
+    /// Linux says of an error once that a sync has failed, and then that all is well: to whoever
+    /// asks next, though it be for bytes of another thread.
+    #[test]
+    fn no_sync_is_believed_after_one_that_has_failed() {
+        let directory = SimulatedDirectory::new();
+        directory.create_folder(FOLDER).unwrap();
+        let lock = directory.replace(LOCK, b"").unwrap();
+        let key = StoreKey { id: StoreId::from_bytes([7; 16]), seed: 7 };
+        let file = SegmentFile::create(&directory, key, &SegmentHeader::first(key)).unwrap();
+        let gate = SyncGate::new(Arc::clone(&lock), Arc::new(file));
+        gate.sync(&gate.active()).unwrap();
+        assert_eq!(lock.len().unwrap(), 0);
+        directory.inject(Fault::next(Call::Sync, io::ErrorKind::Other));
+        gate.sync(&gate.active()).unwrap_err();
+        assert_eq!(lock.len().unwrap(), 1, "whoever opens the store next is told");
+        gate.active().sync().unwrap();
+        gate.sync(&gate.active()).unwrap_err();
+    }
+}

@@ -28,9 +28,14 @@ pub(crate) struct Group {
 impl Group {
     /// An empty group after `end`.
     pub(crate) fn after(end: LogEnd) -> Self {
+        Self::in_room(end, Room::default())
+    }
+
+    /// The same, in memory that another group has used.
+    pub(crate) fn in_room(end: LogEnd, Room { bytes, entries }: Room) -> Self {
         Self {
-            bytes: Vec::new(),
-            entries: Vec::new(),
+            bytes,
+            entries,
             caller_count: 0,
             rolls: false,
             syncs: false,
@@ -43,6 +48,21 @@ impl Group {
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    /// Its memory, for another group.
+    pub(crate) fn into_room(mut self) -> Room {
+        self.bytes.clear();
+        self.entries.clear();
+        Room { bytes: self.bytes, entries: self.entries }
+    }
+}
+
+/// Memory of a group that is done: large pieces of it are dear to get from the system again and
+/// again.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
 }
 
 /// What became of a group, once it is known.

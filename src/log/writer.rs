@@ -15,8 +15,8 @@ use crate::log::{CLEAN_NOTE, Segments};
 use crate::segment::{SegmentFile, records_start, wide};
 use crate::types::{Address, LogEnd};
 
-/// A group with more bytes than this gains nothing by zeroes written ahead of it: writing them
-/// costs as much as letting the file grow.
+/// A group with more bytes than this gains nothing by zeroes that are written ahead in the same
+/// sync: they cost what the syncs after it save (`docs/performance.md`).
 const PREPARING_GROUP_LEN_MAX: u64 = 32 << 10;
 /// The fewest and the most zeroes that are written ahead at once.
 const PREPARED_LEN_MIN: u64 = 32 << 10;
@@ -151,13 +151,11 @@ impl Writer {
     fn undo(&mut self, cause: Error, end: LogEnd) -> WriteError {
         self.prepared_end = 0;
         let cut = self.active.set_len(end.address.offset);
-        match cut.and_then(|()| self.gate.sync(&self.active)) {
-            Ok(()) => WriteError::Undone { cause, end },
-            Err(_) => {
-                self.gate.leave_word();
-                WriteError::Unknown { cause }
-            }
+        if cut.and_then(|()| self.gate.sync(&self.active)).is_ok() {
+            return WriteError::Undone { cause, end };
         }
+        self.gate.leave_word();
+        WriteError::Unknown { cause }
     }
 
     /// Begins the next segment at `start`, and makes `start` say so.

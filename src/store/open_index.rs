@@ -113,9 +113,9 @@ impl IndexPlace {
 }
 
 impl Options {
-    /// sled's part of the cache: a quarter, for it takes several times as much.
+    /// sled's part of the cache: a sixteenth, for it takes many times as much.
     fn sled_cache_len(&self) -> u64 {
-        self.index_cache_len / 4
+        self.index_cache_len / 16
     }
 
     fn index_options(&self) -> IndexOptions {

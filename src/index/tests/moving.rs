@@ -139,7 +139,8 @@ fn check_no_leftovers(tree: &MemoryTree) {
     let (index, _) = Twin::Memory(tree.clone()).open();
     let named: BTreeSet<_> = index.stored.runs().iter().map(|run| run.meta.id).collect();
     let run_of = |key: &Vec<u8>| {
-        let number = key.get(1..9).map(|bytes| u64::from_be_bytes(bytes.try_into().unwrap()));
+        let number =
+            key.get(1..9).map(|bytes| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)));
         number.filter(|_| matches!(key[0], b'r' | b'f' | b'k'))
     };
     let there: BTreeSet<_> = tree.map().read().keys().filter_map(run_of).collect();
