@@ -100,7 +100,7 @@ pub static PEERS: &[Peer] = &[
         package: "heed",
         has_lookups: true,
         skips_syncs: true,
-        note: "no checksums",
+        note: "",
         open: lmdb::open,
     },
     Peer {
