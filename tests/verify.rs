@@ -282,7 +282,11 @@ fn damage_under_an_open_store_is_found() {
     let mut book = Book::new(7);
     fill(&mut book, &store);
     assert!(store.verify().unwrap().is_sound());
-    let segment = &segments(place.path())[1];
+    let files = segments(place.path());
+    // What seals a segment would write into one that is changed here.
+    let is_sealed = || store.verify().unwrap().sealed_count == common::count(&files) - 1;
+    assert!(comes_true(is_sealed));
+    let segment = &files[1];
     let mut bytes = fs::read(segment).unwrap();
     bytes[200] ^= 1;
     fs::write(segment, &bytes).unwrap();

@@ -219,6 +219,8 @@ impl fmt::Debug for Maintenance {
 }
 
 fn run(tasks: &Tasks, signals: &Signals) {
+    // A store that is only read is left as it is.
+    signals.wait(None);
     let mut synced_at = Instant::now();
     while !signals.is_stopping.load(Ordering::Acquire) {
         if let Some(interval) = tasks.sync_interval
