@@ -365,8 +365,10 @@ fn keys_of(tree: &sled::Tree, kind: u8) -> Vec<sled::IVec> {
 #[test]
 fn an_index_that_has_lost_a_run_is_found() {
     with_changed_index(|tree| {
-        let key = keys_of(tree, b'r').remove(0);
-        tree.remove(key).unwrap();
+        // Of all, for which of them are merged already and count no more depends on a thread.
+        for key in keys_of(tree, b'r').into_iter().filter(|key| key.len() == 9) {
+            tree.remove(key).unwrap();
+        }
     });
 }
 
@@ -384,10 +386,11 @@ fn an_index_that_has_lost_all_its_runs_is_found() {
 #[test]
 fn an_index_with_a_damaged_value_is_found() {
     with_changed_index(|tree| {
-        let key = keys_of(tree, b'r').remove(0);
-        let mut value = tree.get(&key).unwrap().unwrap().to_vec();
-        value[5] ^= 1;
-        tree.insert(key, value).unwrap();
+        for key in keys_of(tree, b'r') {
+            let mut value = tree.get(&key).unwrap().unwrap().to_vec();
+            value[5] ^= 1;
+            tree.insert(key, value).unwrap();
+        }
     });
 }
 
