@@ -12,6 +12,8 @@ use crate::types::{Address, LogEnd, Position, StoreId, Timestamp};
 
 /// Counts changes of what the keys and values mean.
 const INDEX_VERSION: u32 = 2;
+/// The most parts of a filter that are believed: memory is taken for each.
+const PART_COUNT_MAX: u32 = 1 << 20;
 
 /// How far the tree has come, and its runs, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,9 @@ impl Manifest {
         if stored.version != INDEX_VERSION || stored.store != *store.as_bytes() {
             return Err(IndexFault::Foreign);
         }
+        if stored.runs.iter().any(|run| run.part_count > PART_COUNT_MAX) {
+            return Err(IndexFault::damaged("a filter of too many parts"));
+        }
         let run = |run: &StoredRun| RunMeta {
             id: run.id,
             level: run.level,
@@ -83,5 +88,23 @@ impl Manifest {
             },
             runs: stored.runs.iter().map(run).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_would_take_too_much_memory_is_a_fault() {
+        let store = StoreId::from_bytes([7; 16]);
+        let decoded = |part_count| {
+            let run = RunMeta { id: 3, level: 1, base: Position::START, part_count };
+            let manifest = Manifest { end: LogEnd::start(7, 64), runs: vec![run] };
+            let value = manifest.encode(b"c", store).unwrap();
+            Manifest::decode(b"c", &value, store).map(|decoded| assert_eq!(decoded, manifest))
+        };
+        decoded(PART_COUNT_MAX).unwrap();
+        assert!(matches!(decoded(PART_COUNT_MAX + 1), Err(IndexFault::Damaged { .. })));
     }
 }
