@@ -5,6 +5,8 @@
 //! no lock between two events.
 
 mod all;
+mod filter;
+mod page;
 mod source;
 mod stream;
 mod streams;

@@ -89,6 +89,7 @@ impl Options {
         }
         let (begin, mut recovery) = unrecovered.recover()?;
         let segments = Arc::clone(&begin.segments);
+        segments.share_blocks(self.read_cache_len);
         let (index, found) = if recovery.is_durable {
             self.bring_up(&*directory, place, &segments, opened)
         } else {
