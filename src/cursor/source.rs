@@ -105,9 +105,13 @@ impl Source {
             match self.advance(self.segments.scan(base)?, position) {
                 Err(error @ Error::Corrupt { .. }) => return self.behind(error, base, position),
                 other => {
-                    let scanner = other?;
-                    let what = "a mark without its event";
-                    self.index.mark_broken(IndexFault::Damaged { what });
+                    let mut scanner = other?;
+                    let file = self.segments.file(base)?;
+                    // What is damaged at the position itself is for the reader to find.
+                    if scanner.peek(self.segments.limit(&file)?).is_ok() {
+                        let what = "a mark without its event";
+                        self.index.mark_broken(IndexFault::Damaged { what });
+                    }
                     return Ok(scanner);
                 }
             }

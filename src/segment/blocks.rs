@@ -20,24 +20,30 @@ use crate::segment::file::wide;
 use crate::sync::{AtomicU64, Ordering};
 use crate::types::Position;
 
-/// Bytes of a cell.
-pub(super) const CELL_LEN: usize = 128 << 10;
+/// Bytes of a cell, where there is room for many. Reads of more at once take no less time a byte.
+pub(super) const CELL_LEN_MAX: u64 = 128 << 10;
+/// Bytes of the smallest cell. For less room than takes some of these nothing is shared.
+const CELL_LEN_MIN: u64 = 1 << 10;
+/// How many cells there should at least be room for.
+const CELL_COUNT_MIN: u64 = 16;
 /// Bytes that are read after the end of a cell, for the record that begins before it.
 const OVERHANG_LEN: usize = 1 << 10;
+/// How many cells are remembered at most.
+const CELL_COUNT_MAX: u64 = 1 << 20;
 /// What a block takes beside its bytes and its offsets.
 const BLOCK_OVERHEAD: u64 = 256;
 /// How often a cell is touched by readers here and there before its block is read.
 const POINT_TOUCHES_MIN: u8 = 4;
 
-/// The offset at which the cell after that of `offset` begins.
-pub(super) fn cell_end(offset: u64) -> u64 {
-    (offset / wide(CELL_LEN) + 1).saturating_mul(wide(CELL_LEN))
+/// The offset at which the cell after that of `offset` begins, if cells have `cell_len` bytes.
+pub(super) fn cell_end(offset: u64, cell_len: u64) -> u64 {
+    (offset / cell_len.max(1)).saturating_add(1).saturating_mul(cell_len)
 }
 
 /// How many bytes to read from `offset` on for the records that begin in its cell.
-pub(super) fn len_of_cell_from(offset: u64) -> usize {
-    let len = cell_end(offset).saturating_sub(offset);
-    usize::try_from(len).unwrap_or(CELL_LEN) + OVERHANG_LEN
+pub(super) fn len_of_cell_from(offset: u64, cell_len: u64) -> usize {
+    let len = cell_end(offset, cell_len).saturating_sub(offset);
+    usize::try_from(len).unwrap_or(usize::MAX).saturating_add(OVERHANG_LEN)
 }
 
 /// Records that follow each other in a segment, each of which was read and found to be one.
@@ -52,13 +58,14 @@ pub(super) struct Checked {
 impl Checked {
     /// Reads the records from `start` to the end of its cell, or to `limit`, or to one that is none:
     /// who comes to that finds out for itself. `None` if that is the first one.
-    fn read(file: &SegmentFile, start: u64, limit: u64) -> Result<Option<Self>> {
+    fn read(file: &SegmentFile, start: u64, limit: u64, cell_len: u64) -> Result<Option<Self>> {
         let left = usize::try_from(limit.saturating_sub(start)).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
-        extend(&mut bytes, file, start, len_of_cell_from(start).min(left))?;
-        let (seed, cell_len) = (file.key().seed, cell_end(start).saturating_sub(start));
+        extend(&mut bytes, file, start, len_of_cell_from(start, cell_len).min(left))?;
+        let seed = file.key().seed;
+        let wanted = cell_end(start, cell_len).saturating_sub(start);
         let (mut offsets, mut at) = (Vec::new(), 0);
-        while wide(at) < cell_len {
+        while wide(at) < wanted {
             match Record::decode(&bytes, at, seed) {
                 Ok(record) => {
                     let (Ok(offset), Ok(len)) = (u32::try_from(at), usize::try_from(record.len))
@@ -128,12 +135,6 @@ struct Cell {
     number: u64,
 }
 
-impl Cell {
-    fn of(file: &SegmentFile, offset: u64) -> Self {
-        Self { segment: file.base(), number: offset / wide(CELL_LEN) }
-    }
-}
-
 #[derive(Clone, Debug)]
 struct ByLen;
 
@@ -146,6 +147,7 @@ impl Weighter<Cell, Arc<Checked>> for ByLen {
 /// The blocks that readers of a store share.
 #[derive(Debug)]
 pub(crate) struct Blocks {
+    cell_len: u64,
     blocks: Cache<Cell, Arc<Checked>, ByLen>,
     touches: Touches,
 }
@@ -153,11 +155,19 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Room for blocks of `len_max` bytes; `None` if that is not enough for a few.
     pub(crate) fn with_room(len_max: u64) -> Option<Self> {
-        let count = usize::try_from(len_max / wide(CELL_LEN)).ok().filter(|count| *count >= 4)?;
-        Some(Self {
+        let cell_len = (len_max / CELL_COUNT_MIN).clamp(CELL_LEN_MIN, CELL_LEN_MAX);
+        let count = usize::try_from((len_max / cell_len).min(CELL_COUNT_MAX)).unwrap_or(0);
+        let is_enough = len_max >= CELL_COUNT_MIN * CELL_LEN_MIN;
+        is_enough.then(|| Self {
+            cell_len,
             blocks: Cache::with_weighter(count, len_max, ByLen),
             touches: Touches::of(count),
         })
+    }
+
+    /// Bytes of a cell.
+    pub(super) fn cell_len(&self) -> u64 {
+        self.cell_len
     }
 
     /// The block for a reader in order that has come to `offset` and may read up to `limit`. `None`
@@ -188,12 +198,12 @@ impl Blocks {
         limit: u64,
         touches_min: u8,
     ) -> Result<Option<Arc<Checked>>> {
-        let cell = Cell::of(file, offset);
+        let cell = Cell { segment: file.base(), number: offset / self.cell_len.max(1) };
         let found = self.blocks.get(&cell).filter(|block| block.has(offset));
         if found.is_some() || self.touches.count(cell) < touches_min {
             return Ok(found);
         }
-        let read = Checked::read(file, offset, limit)?.map(Arc::new);
+        let read = Checked::read(file, offset, limit, self.cell_len)?.map(Arc::new);
         if let Some(block) = &read {
             self.blocks.insert(cell, Arc::clone(block));
         }
@@ -231,5 +241,91 @@ impl Touches {
         let next = (count + 1).min(COUNT_MASK);
         slot.store((hash & !COUNT_MASK) | next, Ordering::Relaxed);
         u8::try_from(count).unwrap_or(u8::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::records_start;
+    use crate::segment::scan::tests::segment_of;
+    use crate::types::Timestamp;
+
+    const CELL: u64 = 1 << 10;
+
+    /// A segment of 1,000 records of 72 bytes, and where they end.
+    fn segment() -> (Arc<SegmentFile>, u64) {
+        let times: Vec<_> = (0..1_000).map(Timestamp::from_nanos).collect();
+        let file = segment_of(&times);
+        let end = file.len().unwrap();
+        (file, end)
+    }
+
+    fn room() -> Blocks {
+        Blocks::with_room(CELL_COUNT_MIN * CELL).unwrap()
+    }
+
+    #[test]
+    fn a_reader_that_is_alone_reads_for_itself() {
+        let ((file, end), blocks) = (segment(), room());
+        for number in 0..end / CELL {
+            let offset = records_start().max(number * CELL);
+            assert!(blocks.for_reader_in_order(&file, offset, end).unwrap().is_none());
+        }
+        assert_eq!(blocks.blocks.len(), 0);
+    }
+
+    #[test]
+    fn a_block_is_kept_for_the_second_reader_and_holds_the_records_of_its_cell() {
+        let ((file, end), blocks) = (segment(), room());
+        let start = records_start();
+        assert!(blocks.for_reader_in_order(&file, start, end).unwrap().is_none());
+        let second = blocks.for_reader_in_order(&file, start, end).unwrap().unwrap();
+        let third = blocks.for_reader_in_order(&file, start, end).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&second, &third));
+        assert_eq!((second.start(), second.end() % 8), (start, 0));
+        assert!(second.end() >= CELL && second.end() < CELL + 72);
+        assert!(second.has(start) && second.has(start + 72) && !second.has(second.end()));
+        assert!((1..72).all(|n| !second.has(start + n)));
+    }
+
+    #[test]
+    fn a_block_ends_where_its_reader_may_not_read() {
+        let ((file, _), blocks) = (segment(), room());
+        let start = records_start();
+        let read = |limit| {
+            (0..2)
+                .map(|_| blocks.for_reader_in_order(&file, start, limit).unwrap())
+                .last()
+                .flatten()
+        };
+        assert_eq!(read(start + 144).unwrap().end(), start + 144);
+        let rest = blocks.for_reader_in_order(&file, start + 144, start + 288).unwrap().unwrap();
+        assert_eq!((rest.start(), rest.end()), (start + 144, start + 288));
+        assert!(Checked::read(&file, start, start + 71, CELL).unwrap().is_none());
+    }
+
+    #[test]
+    fn blocks_take_no_more_room_than_they_may() {
+        let ((file, end), blocks) = (segment(), room());
+        for _ in 0..3 {
+            for n in 0..1_000 {
+                let offset = records_start() + 72 * n;
+                let _ = blocks.find(&file, offset, end, 0).unwrap();
+                assert!(blocks.blocks.weight() <= CELL_COUNT_MIN * CELL);
+            }
+        }
+        assert!(blocks.blocks.len() > 2);
+        assert!(Blocks::with_room(CELL_COUNT_MIN * CELL - 1).is_none());
+        assert_eq!(Blocks::with_room(u64::MAX).unwrap().cell_len(), CELL_LEN_MAX);
+    }
+
+    #[test]
+    fn a_cell_is_read_for_points_once_they_are_many() {
+        let ((file, end), blocks) = (segment(), room());
+        let found: Vec<_> = (0..6)
+            .map(|n| blocks.for_point(&file, records_start() + 72 * n, end).unwrap().is_some())
+            .collect();
+        assert_eq!(found, [false, false, false, false, true, true]);
     }
 }

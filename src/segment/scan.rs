@@ -225,7 +225,7 @@ impl Scanner {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::directory::{Directory, SimulatedDirectory};
     use crate::event::NewEvent;
@@ -236,7 +236,7 @@ mod tests {
     const KEY: StoreKey = StoreKey { id: StoreId::from_bytes([3; 16]), seed: 5 };
 
     /// The first segment of a store, with one batch at each of these times.
-    fn segment_of(times: &[Timestamp]) -> Arc<SegmentFile> {
+    pub(in crate::segment) fn segment_of(times: &[Timestamp]) -> Arc<SegmentFile> {
         let header = SegmentHeader::first(KEY);
         let (mut bytes, mut previous) = (header.encode(), header.chain);
         for (n, recorded_at) in (0..).zip(times) {

@@ -7,12 +7,12 @@ use crate::error::Result;
 use crate::event::{Block, Event, EventView};
 use crate::format::{Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, Trust};
 use crate::segment::SegmentFile;
-use crate::segment::blocks::{Blocks, CELL_LEN, Checked, cell_end, len_of_cell_from};
+use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, cell_end, len_of_cell_from};
 use crate::segment::file::wide;
 
 /// Bytes that a reader in order reads first: it may want a few records only. It reads twice as many
 /// each time, up to a cell.
-const AHEAD_LEN_MIN: usize = 16 << 10;
+const AHEAD_LEN_MIN: u64 = 16 << 10;
 /// Bytes that are read for one record, if those before were not longer.
 const POINT_LEN_MIN: usize = 512;
 /// The most bytes that are read for one record before it is known to be longer.
@@ -24,7 +24,7 @@ enum Reading {
     /// So many bytes, from wherever they are wanted.
     Fixed { len: usize },
     /// In order: more and more, and then a cell at a time.
-    Ahead { len: usize, blocks: Option<Arc<Blocks>> },
+    Ahead { len: u64, cell_len: u64, blocks: Option<Arc<Blocks>> },
     /// Here and there: little more than is asked for.
     Points { expected_end: u64, blocks: Option<Arc<Blocks>> },
 }
@@ -56,7 +56,8 @@ impl Window {
 
     /// A window for reading in order, which shares `blocks` with other readers.
     pub(crate) fn ahead(file: Arc<SegmentFile>, blocks: Option<Arc<Blocks>>) -> Self {
-        Self::with(file, Reading::Ahead { len: AHEAD_LEN_MIN, blocks })
+        let cell_len = blocks.as_ref().map_or(CELL_LEN_MAX, |blocks| blocks.cell_len());
+        Self::with(file, Reading::Ahead { len: AHEAD_LEN_MIN.min(cell_len), cell_len, blocks })
     }
 
     /// A window for reading here and there, which uses `blocks` of other readers.
@@ -208,7 +209,7 @@ impl Window {
     /// A block that is, or should be, shared with other readers.
     fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Arc<Checked>>> {
         match &self.reading {
-            Reading::Ahead { len, blocks: Some(blocks) } if *len >= CELL_LEN => {
+            Reading::Ahead { len, cell_len, blocks: Some(blocks) } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
             }
             Reading::Points { blocks: Some(blocks), .. } => {
@@ -223,11 +224,12 @@ impl Window {
         self.block_end = u64::MAX;
         match &mut self.reading {
             Reading::Fixed { len } => *len,
-            Reading::Ahead { len, .. } => {
-                self.block_end = cell_end(offset);
-                let in_cell = len_of_cell_from(offset);
-                let now = std::mem::replace(len, len.saturating_mul(2).min(CELL_LEN));
-                if now < CELL_LEN { now.min(in_cell) } else { in_cell }
+            Reading::Ahead { len, cell_len, .. } => {
+                self.block_end = cell_end(offset, *cell_len);
+                let in_cell = len_of_cell_from(offset, *cell_len);
+                let now = std::mem::replace(len, len.saturating_mul(2).min(*cell_len));
+                let now = usize::try_from(now).ok().filter(|_| now < *cell_len);
+                now.map_or(in_cell, |now| now.min(in_cell))
             }
             Reading::Points { expected_end, .. } => {
                 // Once: what is read next may be anywhere.
