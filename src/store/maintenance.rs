@@ -1,7 +1,7 @@
 //! Maintenance: what has to be done and what nobody who appends or reads should wait for.
 //!
-//! Owns when it is done, and by whom: syncing what was appended without, checkpoints of the index,
-//! sealing full segments, merging runs of the index. A store on a disk has a thread for it. Where
+//! Owns when it is done, and by whom: syncing what was appended without, noting how far the log is
+//! durable, checkpoints of the index, sealing full segments, merging runs of the index. A store on a disk has a thread for it. Where
 //! everything must happen in the same order each time, or where no thread can be had, whoever has
 //! appended does it.
 
@@ -13,13 +13,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::index::Index;
+use crate::index::{Index, IndexFault};
 use crate::log::Log;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
 /// Bytes appended without a sync that make one due. They would be synced in any case, by the next
 /// checkpoint; so the disk works while others append.
 const UNSYNCED_LEN_MAX: u64 = 16 << 20;
+/// How often it is noted how far the log is durable, while that moves.
+const NOTE_INTERVAL: Duration = Duration::from_millis(10);
+/// When that is tried again if it has failed.
+const NOTE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What maintenance works on.
 pub(super) struct Tasks {
@@ -63,6 +67,11 @@ impl Tasks {
         if let Some(end) = self.index.freeze() {
             // A checkpoint bears witness, so what it names must be durable.
             self.log.sync_to(end.position)?;
+            // What opening finds noted must not fall behind the index, which it then need not ask.
+            if self.log.note_to(end.position).is_err() {
+                self.index.mark_broken(IndexFault::NoNote);
+                return Ok(());
+            }
             let _ = self.index.write_frozen();
         }
         Ok(())
@@ -78,6 +87,8 @@ struct Signals {
     /// Told after each step.
     relieved: Condvar,
     is_stopping: AtomicBool,
+    /// Whether the thread looks by itself, before long, how far the log is durable.
+    is_noting: AtomicBool,
     /// Whether the thread has ended, and others must do what there is to do.
     has_ended: AtomicBool,
 }
@@ -164,10 +175,12 @@ impl Maintenance {
         started.inspect_err(|_| self.signals.has_ended.store(true, Ordering::Release))
     }
 
-    /// Is called after an append, and returns at once unless memory would grow.
+    /// Is called after an append or a sync, and returns at once unless memory would grow.
     pub(super) fn after_append(&self) {
         let is_timed = self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0;
-        if !is_timed && !self.tasks.are_due() {
+        let is_note_due =
+            self.tasks.log.is_note_due() && !self.signals.is_noting.load(Ordering::Acquire);
+        if !is_timed && !is_note_due && !self.tasks.are_due() {
             return;
         }
         if self.signals.has_ended.load(Ordering::Acquire) {
@@ -191,6 +204,10 @@ impl Maintenance {
             let _ = self.tasks.log.sync_behind();
         }
         while self.tasks.step() {}
+        if self.tasks.log.is_note_due() {
+            // It is tried again after the next append.
+            let _ = self.tasks.log.note();
+        }
     }
 
     /// Ends it, after the step that is being done.
@@ -218,10 +235,38 @@ impl fmt::Debug for Maintenance {
     }
 }
 
+/// When the thread notes how far the log is durable: at once if that begins to move, and then now
+/// and then until it moves no more.
+#[derive(Default)]
+struct Noting {
+    /// When to look again; `None` if whoever appends will say.
+    due_at: Option<Instant>,
+}
+
+impl Noting {
+    /// Notes how far the log is durable if it is time to, and returns after what time it is again.
+    fn step(&mut self, log: &Log, signals: &Signals) -> Option<Duration> {
+        let now = Instant::now();
+        let left = self.due_at.map(|at| at.saturating_duration_since(now));
+        if left.is_some_and(|left| !left.is_zero()) {
+            return left;
+        }
+        let next = log.is_note_due().then(|| match log.note() {
+            Ok(()) => NOTE_INTERVAL,
+            Err(_) => NOTE_RETRY_INTERVAL,
+        });
+        self.due_at = next.map(|time| now + time);
+        signals.is_noting.store(next.is_some(), Ordering::Release);
+        // Who appended just before that has not said so.
+        next.or_else(|| log.is_note_due().then_some(Duration::ZERO))
+    }
+}
+
 fn run(tasks: &Tasks, signals: &Signals) {
     // A store that is only read is left as it is.
     signals.wait(None);
     let mut synced_at = Instant::now();
+    let mut noting = Noting::default();
     while !signals.is_stopping.load(Ordering::Acquire) {
         if let Some(interval) = tasks.sync_interval
             && synced_at.elapsed() >= interval
@@ -232,10 +277,12 @@ fn run(tasks: &Tasks, signals: &Signals) {
             synced_at = Instant::now();
         }
         let has_more = tasks.step();
+        let until_note = noting.step(&tasks.log, signals);
         signals.relieve();
         if !has_more {
             let is_timed = tasks.log.unsynced_len() > 0;
-            signals.wait(tasks.sync_interval.filter(|_| is_timed));
+            let until_sync = tasks.sync_interval.filter(|_| is_timed);
+            signals.wait(until_sync.into_iter().chain(until_note).min());
         }
     }
 }

@@ -158,7 +158,9 @@ impl Store {
     /// be begun, over and over; [`Error::Poisoned`](crate::Error::Poisoned),
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn sync(&self) -> Result<()> {
-        self.inner.log.sync()
+        self.inner.log.sync()?;
+        self.inner.maintenance.after_append();
+        Ok(())
     }
 
     /// A cursor over all events, from the first one forwards.

@@ -67,6 +67,7 @@ impl UnrecoveredLog {
             not_durable_from: (!report.is_durable).then(|| witness.unwrap_or_default()),
             writer,
             sealer,
+            durable_note: self.durable_note,
         })
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::directory::Directory;
 use crate::error::{Error, Result};
-use crate::format::{CleanNote, Fault, SegmentHeader};
+use crate::format::{CleanNote, DurableNote, Fault, SegmentHeader};
 use crate::log::decide::{Decision, Evidence, Tail, Witnesses, decide};
 use crate::log::segments::list_bases;
 use crate::log::{Begin, META, Segments};
@@ -43,6 +43,8 @@ pub(crate) struct UnrecoveredLog {
     /// Full segments without a footer, and their ends.
     unsealed: Vec<(Position, LogEnd)>,
     note: Note,
+    /// How far the log was noted to be durable.
+    durable_note: Option<DurableNote>,
 }
 
 /// The note of a clean close, as it was found.
@@ -61,6 +63,11 @@ impl UnrecoveredLog {
     /// are is of a copy that went another way, and is built anew.
     pub(crate) fn add_index_checkpoint(&mut self, position: Position) {
         self.witnesses.index_checkpoint = Some(position);
+    }
+
+    /// Whether a note says how far the log was durable, beyond which no index knows it.
+    pub(crate) fn has_durable_note(&self) -> bool {
+        self.durable_note.is_some()
     }
 
     /// Decides what the end of the log is, and puts it right if that loses nothing that was

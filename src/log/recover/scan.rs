@@ -2,14 +2,16 @@
 //!
 //! Reads only.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use crate::directory::{Directory, read_small};
 use crate::error::{Error, Result};
-use crate::format::{CleanNote, Fault, Footer, SLOTS_LEN, SegmentHeader, Slot};
+use crate::format::{CleanNote, DurableNote, Fault, Footer, SLOTS_LEN, SegmentHeader, Slot};
 use crate::log::decide::{Tail, Witnesses};
+use crate::log::noter::read_durable;
 use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::segments::list_bases;
 use crate::log::{CLEAN_NOTE, CONSUMERS};
@@ -44,6 +46,9 @@ impl UnrecoveredLog {
     ///
     /// [`Error::Corrupt`] if a segment is missing or the header of the last one is damaged.
     pub(crate) fn scan(directory: Arc<dyn Directory>, key: StoreKey) -> Result<Self> {
+        // Read first: what it names is in the segments that are listed after, also while another
+        // process appends.
+        let durable_note = read_durable(&*directory, key.id)?;
         let bases = list_bases(&*directory)?;
         let missing = |expected| Error::Corrupt { segment: Position::START, offset: 0, expected };
         let Some(last) = bases.last().copied() else {
@@ -55,13 +60,14 @@ impl UnrecoveredLog {
         let active = Arc::new(SegmentFile::open_to_read(&*directory, key, last)?);
         let header = active.header()?;
         let note = read_note(&*directory, key.id)?;
-        let scanned = scan_last(&active, &header, note)?;
+        let scanned = scan_last(&active, &header, &known_places(note, durable_note))?;
         let tail = tail_of(&active, &scanned)?;
         let mut witnesses = Witnesses {
             segment_header: Some(last),
             segment_footer: footer_after(&active, &scanned.valid_end)?.map(|footer| footer.end()),
             record: scanned.witness,
             clean_close: None,
+            durable_note: durable_note.map(|note| note.place.end),
             consumer: consumers(&*directory, key.id)?,
             index_checkpoint: None,
         };
@@ -88,6 +94,7 @@ impl UnrecoveredLog {
             unproven_offset: scanned.unproven_offset,
             unsealed,
             note,
+            durable_note,
         })
     }
 }
@@ -103,32 +110,56 @@ fn read_note(directory: &dyn Directory, store: StoreId) -> Result<Note> {
     })
 }
 
-/// Scans the last segment, from where the store was closed if the note speaks of this file, or
-/// from its first record.
-fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> Result<Scanned> {
-    let limit = active.len()?;
-    let note = match note {
+/// The places that notes say to have been durable, the last one first.
+fn known_places(note: Note, durable_note: Option<DurableNote>) -> Vec<CleanNote> {
+    let closed_at = match note {
         Note::Valid(note) => Some(note),
         Note::Absent | Note::Useless => None,
     };
-    let closed_at = match &note {
-        Some(note) => end_of_note(active, header, note, limit)?,
-        None => None,
-    };
-    let start = closed_at.unwrap_or(LogEnd {
+    let mut places = Vec::from_iter(closed_at);
+    places.extend(durable_note.map(|note| note.place));
+    places.sort_by_key(|place| Reverse(place.end));
+    places
+}
+
+/// Where a scan of the last segment begins, and the offset of the record before; 0 if there is
+/// none: at the last of the known places that is in this file and has its record before it, or
+/// at the first record.
+fn scan_start(
+    active: &Arc<SegmentFile>,
+    header: &SegmentHeader,
+    known: &[CleanNote],
+    limit: u64,
+) -> Result<(LogEnd, u64)> {
+    for place in known {
+        if let Some(end) = end_of_note(active, header, place, limit)? {
+            return Ok((end, place.last_offset));
+        }
+    }
+    let start = LogEnd {
         position: header.base,
         address: Address { segment: header.base, offset: records_start() },
         checksum: header.chain,
         recorded_at: header.recorded_before,
-    });
+    };
+    Ok((start, 0))
+}
+
+/// Scans the last segment, from where it is known to have been durable.
+fn scan_last(
+    active: &Arc<SegmentFile>,
+    header: &SegmentHeader,
+    known: &[CleanNote],
+) -> Result<Scanned> {
+    let limit = active.len()?;
+    let (start, mut last_offset) = scan_start(active, header, known, limit)?;
     let mut scanner =
         Scanner::new(Arc::clone(active), start.address.offset, Link::from_end(&start));
     let contradicts = |end: &LogEnd| {
-        note.is_some_and(|note| note.end == end.position && note.checksum != end.checksum)
+        known.iter().any(|place| place.end == end.position && place.checksum != end.checksum)
     };
     let mut contradicted = contradicts(&start);
     let mut valid_end = start;
-    let mut last_offset = closed_at.and(note).map_or(0, |note| note.last_offset);
     let mut count = 0;
     let mut witness = None;
     let mut unproven = VecDeque::new();
@@ -165,8 +196,8 @@ fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> R
     })
 }
 
-/// The end that a note names, if it is in this file and the record before it is the one that the
-/// note speaks of.
+/// The end that a place names, if it is in this file and the record before it is the one that the
+/// place speaks of.
 fn end_of_note(
     active: &Arc<SegmentFile>,
     header: &SegmentHeader,
@@ -213,12 +244,10 @@ fn tail_of(active: &SegmentFile, scanned: &Scanned) -> Result<Tail> {
     Ok(if footer.is_some_and(ends_here) { Tail::Footer } else { Tail::Bytes })
 }
 
-/// How far the log was durable, as the note of a clean close and the consumers know it.
+/// How far the log was durable, as the notes and the consumers know it.
 pub(crate) fn witnessed_end(directory: &dyn Directory, store: StoreId) -> Result<Option<Position>> {
-    let noted = match read_note(directory, store)? {
-        Note::Valid(note) => Some(note.end),
-        Note::Absent | Note::Useless => None,
-    };
+    let known = known_places(read_note(directory, store)?, read_durable(directory, store)?);
+    let noted = known.first().map(|place| place.end);
     Ok(noted.max(consumers(directory, store)?))
 }
 
