@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cursor::LaterIndex;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::index::{Index, IndexFault, Mark, Seek};
@@ -34,19 +35,32 @@ fn is_missing(error: &Error) -> bool {
 #[derive(Debug)]
 pub(crate) struct Source {
     segments: Arc<Segments>,
-    index: Arc<Index>,
+    index: Arc<LaterIndex>,
     /// Places in one segment, some way apart, for reading it backwards without the index.
     milestones: Mutex<Vec<(Address, Position)>>,
     closed: AtomicBool,
 }
 
 impl Source {
-    pub(crate) fn new(segments: Arc<Segments>, index: Arc<Index>) -> Self {
+    pub(crate) fn new(segments: Arc<Segments>, index: Arc<LaterIndex>) -> Self {
         Self { segments, index, milestones: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
+    /// The index, once it is open.
     pub(crate) fn index(&self) -> &Arc<Index> {
-        &self.index
+        self.index.wait()
+    }
+
+    /// The last mark before a place, if the index is open and has one.
+    fn mark_before(&self, seek: Seek) -> Option<Mark> {
+        self.index.look()?.mark_before(seek).ok().flatten()
+    }
+
+    /// Breaks an index that gave a mark without its event.
+    fn break_index(&self) {
+        if let Some(index) = self.index.look() {
+            index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
+        }
     }
 
     pub(crate) fn segments(&self) -> &Arc<Segments> {
@@ -75,7 +89,7 @@ impl Source {
     /// asks for a place knows what is before it.
     pub(crate) fn locate(&self, position: Position) -> Result<Scanner> {
         let base = self.segments.holding(position);
-        let mark = self.index.mark_before(Seek::Position(position)).ok().flatten();
+        let mark = self.mark_before(Seek::Position(position));
         if let Some(mark) = mark.filter(|mark| mark.address.segment == base) {
             let scanner = self.segments.scan_at(mark.address, mark.position)?;
             match self.advance(scanner, position) {
@@ -87,8 +101,7 @@ impl Source {
                 Err(error @ Error::Corrupt { .. }) => return self.behind(error, base, position),
                 other => {
                     let scanner = other?;
-                    let what = "a mark without its event";
-                    self.index.mark_broken(IndexFault::Damaged { what });
+                    self.break_index();
                     return Ok(scanner);
                 }
             }
@@ -128,7 +141,7 @@ impl Source {
     /// there is none.
     pub(crate) fn position_at(&self, time: Timestamp) -> Result<Position> {
         let visible = self.visible()?;
-        let mark = self.index.mark_before(Seek::Time(time)).ok().flatten();
+        let mark = self.mark_before(Seek::Time(time));
         let mut scanner = match mark.filter(|mark| mark.position < visible.position) {
             Some(mark) => self.scan_from_mark(&mark, time)?,
             None => self.segments.scan(self.segment_before(time)?)?,
@@ -160,7 +173,7 @@ impl Source {
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error),
         }
-        self.index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
+        self.break_index();
         self.segments.scan(self.segment_before(time)?)
     }
 
@@ -201,7 +214,7 @@ impl Source {
         let mut events = VecDeque::new();
         let Some(last) = end.previous() else { return Ok(events) };
         let base = self.segments.holding(last);
-        let mark = self.index.mark_before(Seek::Position(last)).ok().flatten();
+        let mark = self.mark_before(Seek::Position(last));
         let mut scanner = match mark.filter(|mark| mark.address.segment == base) {
             Some(mark) => self.locate(mark.position)?,
             None => self.scan_before(base, end)?,
@@ -249,7 +262,7 @@ impl Source {
         if !is_name(stream) {
             return Ok(Revision::START);
         }
-        if let Ok(end) = self.index.stream_end(stream) {
+        if let Ok(end) = self.index().stream_end(stream) {
             self.wait_until_visible();
             return Ok(end);
         }
@@ -290,7 +303,7 @@ impl Source {
         if !is_name(stream) {
             return Some(Vec::new());
         }
-        let addresses = self.index.addresses(stream, revisions).ok();
+        let addresses = self.index().addresses(stream, revisions).ok();
         self.wait_until_visible();
         addresses
     }
@@ -305,7 +318,7 @@ impl Source {
         if !prefix.is_empty() && !is_name(prefix) {
             return Some(Vec::new());
         }
-        let streams = self.index.streams(prefix, after, count_max).ok();
+        let streams = self.index().streams(prefix, after, count_max).ok();
         self.wait_until_visible();
         streams
     }
@@ -416,7 +429,7 @@ mod tests {
         let tree = Box::new(MemoryTree::default());
         let index = Index::open(tree, segments.store(), options).unwrap().0;
         index.add(&entries, segments.visible());
-        let source = Arc::new(Source::new(Arc::new(segments), Arc::new(index)));
+        let source = Arc::new(Source::new(Arc::new(segments), Arc::new(Arc::new(index).into())));
         assert!(source.index().fault().is_none());
         let read = |cursor: StreamCursor| {
             let texts = cursor.map(|event| event.unwrap().payload().to_vec());

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::cursor::LaterIndex;
 use crate::error::Result;
 use crate::index::{Index, IndexFault};
 use crate::log::Log;
@@ -28,15 +29,20 @@ const NOTE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// What maintenance works on.
 pub(super) struct Tasks {
     pub(super) log: Arc<Log>,
-    pub(super) index: Arc<Index>,
+    pub(super) index: Arc<LaterIndex>,
     /// How long events that were appended without a sync may stay so.
     pub(super) sync_interval: Option<Duration>,
 }
 
 impl Tasks {
+    /// The index, which is open by the time there is something to do.
+    fn index(&self) -> &Index {
+        self.index.wait()
+    }
+
     /// Whether there is something to do at once.
     fn are_due(&self) -> bool {
-        self.index.is_checkpoint_due()
+        self.index().is_checkpoint_due()
             || self.log.is_seal_due()
             || self.log.unsynced_len() >= UNSYNCED_LEN_MAX
     }
@@ -45,7 +51,7 @@ impl Tasks {
     /// what it has failed for: a log that cannot be synced takes no more appends, and an index that
     /// cannot be written answers nothing any more.
     fn step(&self) -> bool {
-        if self.index.is_checkpoint_due() && self.checkpoint().is_ok() {
+        if self.index().is_checkpoint_due() && self.checkpoint().is_ok() {
             return true;
         }
         if self.log.unsynced_len() >= UNSYNCED_LEN_MAX {
@@ -55,7 +61,7 @@ impl Tasks {
             self.log.seal();
             return true;
         }
-        self.index.tidy().unwrap_or(false)
+        self.index().tidy().unwrap_or(false)
     }
 
     /// Hands to the index's tree what is in memory.
@@ -64,15 +70,15 @@ impl Tasks {
     ///
     /// If what it names cannot be made durable. A failure of the index is kept with it.
     pub(super) fn checkpoint(&self) -> Result<()> {
-        if let Some(end) = self.index.freeze() {
+        if let Some(end) = self.index().freeze() {
             // A checkpoint bears witness, so what it names must be durable.
             self.log.sync_to(end.position)?;
             // What opening finds noted must not fall behind the index, which it then need not ask.
             if self.log.note_to(end.position).is_err() {
-                self.index.mark_broken(IndexFault::NoNote);
+                self.index().mark_broken(IndexFault::NoNote);
                 return Ok(());
             }
-            let _ = self.index.write_frozen();
+            let _ = self.index().write_frozen();
         }
         Ok(())
     }
@@ -158,6 +164,10 @@ impl Maintenance {
         // It can be done without, only not as well.
         if let Ok(thread) = maintenance.start() {
             *maintenance.thread.lock() = Some(thread);
+            // What recovery has left to be sealed costs a scan until it is.
+            if maintenance.tasks.log.is_seal_due() {
+                maintenance.signals.wake();
+            }
         }
         maintenance
     }
@@ -168,6 +178,7 @@ impl Maintenance {
         let work = move || {
             // After a panic others do it: it is a bug, and may be of one task alone.
             let _ = catch_unwind(AssertUnwindSafe(|| run(&tasks, &signals)));
+            signals.is_noting.store(false, Ordering::Release);
             signals.has_ended.store(true, Ordering::Release);
             signals.relieve();
         };
@@ -175,12 +186,28 @@ impl Maintenance {
         started.inspect_err(|_| self.signals.has_ended.store(true, Ordering::Release))
     }
 
-    /// Is called after an append or a sync, and returns at once unless memory would grow.
+    /// Is called after a sync, and returns at once.
+    pub(super) fn after_sync(&self) {
+        if !self.is_note_due() {
+            return;
+        }
+        if self.signals.has_ended.load(Ordering::Acquire) {
+            // It is tried again after the next append.
+            let _ = self.tasks.log.note();
+        } else {
+            self.signals.wake();
+        }
+    }
+
+    /// Whether the thread must be told that there is something to note.
+    fn is_note_due(&self) -> bool {
+        self.tasks.log.is_note_due() && !self.signals.is_noting.load(Ordering::Acquire)
+    }
+
+    /// Is called after an append, and returns at once unless memory would grow.
     pub(super) fn after_append(&self) {
         let is_timed = self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0;
-        let is_note_due =
-            self.tasks.log.is_note_due() && !self.signals.is_noting.load(Ordering::Acquire);
-        if !is_timed && !is_note_due && !self.tasks.are_due() {
+        if !is_timed && !self.is_note_due() && !self.tasks.are_due() {
             return;
         }
         if self.signals.has_ended.load(Ordering::Acquire) {
@@ -188,8 +215,8 @@ impl Maintenance {
             return;
         }
         self.signals.wake();
-        if self.tasks.index.is_behind() {
-            self.signals.wait_while(|| self.tasks.index.is_behind());
+        if self.tasks.index().is_behind() {
+            self.signals.wait_while(|| self.tasks.index().is_behind());
         }
     }
 
@@ -197,17 +224,14 @@ impl Maintenance {
     fn work(&self) {
         let _working = match self.working.try_lock() {
             Some(working) => working,
-            None if self.tasks.index.is_behind() => self.working.lock(),
+            None if self.tasks.index().is_behind() => self.working.lock(),
             None => return,
         };
         if self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0 {
             let _ = self.tasks.log.sync_behind();
         }
         while self.tasks.step() {}
-        if self.tasks.log.is_note_due() {
-            // It is tried again after the next append.
-            let _ = self.tasks.log.note();
-        }
+        self.after_sync();
     }
 
     /// Ends it, after the step that is being done.

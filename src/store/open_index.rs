@@ -38,7 +38,7 @@ impl Opened {
 }
 
 /// What a fault of the index is to who asks why it could not be used.
-fn trouble(fault: &IndexFault) -> IndexTrouble {
+pub(super) fn trouble(fault: &IndexFault) -> IndexTrouble {
     match fault {
         IndexFault::Foreign => IndexTrouble::OtherLog,
         other => IndexTrouble::Failed { detail: other.to_string() },
@@ -69,6 +69,12 @@ impl IndexPlace {
             #[cfg(any(test, feature = "simulation"))]
             Self::Memory(_) => fastrand::Rng::with_seed(0),
         }
+    }
+
+    /// Whether the store may work on threads of its own: everything happens in the same order
+    /// each time in a simulation.
+    pub(super) fn may_have_threads(&self) -> bool {
+        matches!(self, Self::Sled)
     }
 
     /// Maintenance by a thread, but in a simulation.
@@ -237,7 +243,7 @@ impl Options {
     }
 
     /// An index that answers nothing, so that everything is found by scanning.
-    fn no_index(&self, store: StoreId) -> Index {
+    pub(super) fn no_index(&self, store: StoreId) -> Index {
         Index::unavailable(store, self.index_options())
     }
 }

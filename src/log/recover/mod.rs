@@ -4,6 +4,7 @@
 //! is in `decide`.
 
 mod act;
+mod move_tail;
 mod scan;
 
 pub(crate) use scan::witnessed_end;
@@ -38,6 +39,8 @@ pub(crate) struct UnrecoveredLog {
     /// Why the scan stopped.
     stopped_by: Error,
     scanned_count: u64,
+    /// Where the scan began.
+    scanned_from: LogEnd,
     /// Where the first record stands that no record is known to have been durable from on.
     unproven_offset: u64,
     /// Full segments without a footer, and their ends.
@@ -71,12 +74,12 @@ impl UnrecoveredLog {
     }
 
     /// Decides what the end of the log is, and puts it right if that loses nothing that was
-    /// acknowledged.
+    /// acknowledged. A full segment has `segment_len_max` bytes.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`], having changed nothing, if something durable is damaged or missing.
-    pub(crate) fn recover(self) -> Result<(Begin, RecoveryReport)> {
+    pub(crate) fn recover(self, segment_len_max: u64) -> Result<(Begin, RecoveryReport)> {
         let witnesses = self.witnesses;
         let decision = decide(&self.evidence());
         if decision == Decision::Refuse {
@@ -95,7 +98,7 @@ impl UnrecoveredLog {
             witness: witnesses.highest(),
             index: IndexRecovery::Current,
         };
-        let begin = self.act(decision, &mut report)?;
+        let begin = self.act(decision, segment_len_max, &mut report)?;
         Ok((begin, report))
     }
 

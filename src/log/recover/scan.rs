@@ -15,7 +15,9 @@ use crate::log::noter::read_durable;
 use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::segments::list_bases;
 use crate::log::{CLEAN_NOTE, CONSUMERS};
-use crate::segment::{Link, Scanner, SegmentFile, Window, find_witness, records_start};
+use crate::segment::{
+    Link, Scanner, SegmentFile, Window, begins_with, find_witness, records_start,
+};
 use crate::types::{Address, LogEnd, Position, StoreId, StoreKey};
 
 /// Bytes to read of a clean note, which has fewer.
@@ -25,6 +27,8 @@ const NOTED_LEN: usize = 4 << 10;
 
 /// What a scan of the last segment has found.
 struct Scanned {
+    /// Where it began.
+    start: LogEnd,
     valid_end: LogEnd,
     /// Offset of the record before `valid_end`; 0 if there is none in this segment.
     last_offset: u64,
@@ -91,6 +95,7 @@ impl UnrecoveredLog {
             contradicted: scanned.contradicted,
             stopped_by: scanned.stopped_by,
             scanned_count: scanned.count,
+            scanned_from: scanned.start,
             unproven_offset: scanned.unproven_offset,
             unsealed,
             note,
@@ -185,6 +190,7 @@ fn scan_last(
     let unproven_offset = unproven.front().map_or(valid_end.address.offset, |(_, offset)| *offset);
     let stopped_at = scanner.offset();
     Ok(Scanned {
+        start,
         valid_end,
         last_offset,
         contradicted,
@@ -292,7 +298,8 @@ fn unsealed_before(
         if file.footer()?.is_some_and(|footer| fits(&footer)) {
             break;
         }
-        unsealed.push((*base, end_before(&file, &header, &next)?));
+        let follower = SegmentFile::open_to_read(directory, key, next.base)?;
+        unsealed.push((*base, end_before(&file, &header, follower, &next)?));
         next = header;
     }
     Ok(unsealed)
@@ -302,6 +309,7 @@ fn unsealed_before(
 fn end_before(
     file: &Arc<SegmentFile>,
     header: &SegmentHeader,
+    follower: SegmentFile,
     next: &SegmentHeader,
 ) -> Result<LogEnd> {
     let limit = file.len()?;
@@ -311,9 +319,13 @@ fn end_before(
     }
     let fault = Fault("a segment that ends where the next one begins");
     let end = scanner.end();
-    // A crash before the seal leaves no record here. One that follows was durable elsewhere.
-    if scanner.read(limit).is_ok() {
-        return Err(file.corrupt(scanner.offset(), fault));
+    // A crash before the seal leaves no record here, but the one that recovery has moved. Another
+    // one was durable elsewhere.
+    let offset = scanner.offset();
+    if let Ok((record, _)) = scanner.read(limit)
+        && !begins_with(follower, &record)?
+    {
+        return Err(file.corrupt(offset, fault));
     }
     end.filter(|end| end.checksum == next.chain && end.recorded_at == next.recorded_before)
         .ok_or_else(|| file.corrupt(scanner.offset(), fault))
