@@ -368,10 +368,11 @@ impl Source {
         let mut scanner = self.segments.scan(address.segment)?;
         let file = self.segments.file(address.segment)?;
         let limit = self.segments.limit(&file)?;
-        while scanner.offset() < address.offset {
+        let stop = self.stop(&scanner, self.segments.visible().position);
+        while scanner.offset() < address.offset && scanner.position() < stop {
             scanner.read(limit)?;
         }
-        Ok(scanner.offset() == address.offset && address.offset < limit)
+        Ok(scanner.offset() == address.offset && scanner.position() < stop)
     }
 }
 

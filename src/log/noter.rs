@@ -35,12 +35,13 @@ pub(super) struct Noter {
     noted_end: AtomicU64,
 }
 
-/// The file, as it was written last.
+/// The file, as it was written last. What was synced last is never written over before another
+/// note is: a crash leaves it or a later one.
 #[derive(Debug)]
 struct Slots {
     /// The file, once it was written to.
     file: Option<Arc<dyn RandomFile>>,
-    /// The note that was written last; `None` if there is none that is known to be right.
+    /// The note that was written last; `None` if the file must be made anew.
     last: Option<DurableNote>,
     /// Whether that is known to be on the medium.
     is_synced: bool,
@@ -68,17 +69,7 @@ impl Noter {
     pub(super) fn note_durably(&self, place: CleanNote) -> Result<()> {
         let mut slots = self.slots.lock();
         self.note_in(&mut slots, place)?;
-        if slots.is_synced {
-            return Ok(());
-        }
-        let file = self.open(&mut slots)?;
-        if let Err(error) = file.sync() {
-            // What the medium has is not what is read, and no later sync tells.
-            self.forget(&mut slots);
-            return Err(Error::io("sync", &self.directory.path_of(DURABLE_NOTE))(error));
-        }
-        slots.is_synced = true;
-        Ok(())
+        self.sync(&mut slots)
     }
 
     /// Makes sure, durably, that there is no note.
@@ -89,41 +80,67 @@ impl Noter {
         self.directory.remove(DURABLE_NOTE).map_err(Error::io("remove", &path))
     }
 
-    /// The next note takes the place of the file.
+    /// Lets the next note take the place of the file: what the medium has of it is not known.
     fn forget(&self, slots: &mut Slots) {
         *slots = Slots { file: None, last: None, is_synced: false };
         self.noted_end.store(0, Ordering::Release);
     }
 
     fn note_in(&self, slots: &mut Slots, place: CleanNote) -> Result<()> {
-        if slots.last.is_some_and(|last| last.place.end >= place.end) {
-            return Ok(());
+        match slots.last {
+            Some(last) if last.place.end >= place.end => return Ok(()),
+            Some(last) => self.write(slots, last, place)?,
+            None => self.create(slots, place)?,
         }
-        let generation = slots.last.map_or(0, |last| last.generation).saturating_add(1);
-        let note = DurableNote { generation, place };
-        if slots.last.is_some() {
-            let path = self.directory.path_of(DURABLE_NOTE);
-            let written = self.open(slots)?.write_all_at(&note.slot(), note.offset());
-            // One that was written in part is not valid, and is written over by the next.
-            written.map_err(Error::io("write", &path))?;
-            slots.is_synced = false;
-        } else {
-            let path = self.directory.path_of(DURABLE_NOTE);
-            let file = self.directory.replace(DURABLE_NOTE, &note.file());
-            slots.file = Some(file.map_err(Error::io("create", &path))?);
-            slots.is_synced = true;
-        }
-        slots.last = Some(note);
         self.noted_end.store(place.end.get(), Ordering::Release);
         Ok(())
     }
 
-    fn open(&self, slots: &mut Slots) -> Result<Arc<dyn RandomFile>> {
+    fn create(&self, slots: &mut Slots, place: CleanNote) -> Result<()> {
+        let note = DurableNote { generation: 1, place };
+        let path = self.directory.path_of(DURABLE_NOTE);
+        let created = self.directory.replace(DURABLE_NOTE, &note.file());
+        let file = created.map_err(Error::io("create", &path))?;
+        *slots = Slots { file: Some(file), last: Some(note), is_synced: true };
+        Ok(())
+    }
+
+    fn write(&self, slots: &mut Slots, last: DurableNote, place: CleanNote) -> Result<()> {
+        if slots.file.is_none() {
+            // It is not known which of the notes that were found is on the medium.
+            self.sync(slots)?;
+        }
+        let file = self.file(slots)?;
+        // The other slot, but for one that was not synced, which is written over.
+        let generation = last.generation.saturating_add(if slots.is_synced { 1 } else { 2 });
+        let note = DurableNote { generation, place };
+        if let Err(error) = file.write_all_at(&note.slot(), note.offset()) {
+            self.forget(slots);
+            return Err(Error::io("write", &self.directory.path_of(DURABLE_NOTE))(error));
+        }
+        (slots.last, slots.is_synced) = (Some(note), false);
+        Ok(())
+    }
+
+    fn sync(&self, slots: &mut Slots) -> Result<()> {
+        if slots.is_synced {
+            return Ok(());
+        }
+        if let Err(error) = self.file(slots)?.sync() {
+            // No later sync tells.
+            self.forget(slots);
+            return Err(Error::io("sync", &self.directory.path_of(DURABLE_NOTE))(error));
+        }
+        slots.is_synced = true;
+        Ok(())
+    }
+
+    fn file(&self, slots: &mut Slots) -> Result<Arc<dyn RandomFile>> {
         if let Some(file) = &slots.file {
             return Ok(Arc::clone(file));
         }
         let path = self.directory.path_of(DURABLE_NOTE);
-        let opened = self.directory.open_to_write(DURABLE_NOTE);
+        let opened = self.directory.open_to_write(DURABLE_NOTE).inspect_err(|_| self.forget(slots));
         let file = opened.map_err(Error::io("open", &path))?;
         slots.file = Some(Arc::clone(&file));
         Ok(file)

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::cursor::LaterIndex;
 use crate::error::Result;
-use crate::index::{Index, IndexFault};
+use crate::index::Index;
 use crate::log::Log;
+use crate::store::catch_up::write_checkpoint;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
 /// Bytes appended without a sync that make one due. They would be synced in any case, by the next
@@ -70,17 +71,7 @@ impl Tasks {
     ///
     /// If what it names cannot be made durable. A failure of the index is kept with it.
     pub(super) fn checkpoint(&self) -> Result<()> {
-        if let Some(end) = self.index().freeze() {
-            // A checkpoint bears witness, so what it names must be durable.
-            self.log.sync_to(end.position)?;
-            // What opening finds noted must not fall behind the index, which it then need not ask.
-            if self.log.note_to(end.position).is_err() {
-                self.index().mark_broken(IndexFault::NoNote);
-                return Ok(());
-            }
-            let _ = self.index().write_frozen();
-        }
-        Ok(())
+        write_checkpoint(self.index(), &self.log)
     }
 }
 

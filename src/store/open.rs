@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cursor::Source;
+use crate::cursor::{LaterIndex, Source};
 use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence, read_small};
 use crate::error::{Error, Result};
 use crate::format::StoreMeta;
@@ -92,20 +92,22 @@ impl Options {
         }
         let (begin, recovery) = unrecovered.recover(self.segment_len_max)?;
         let segments = Arc::clone(&begin.segments);
+        let index = Arc::new(LaterIndex::default());
+        let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));
+        let log = Arc::new(log);
         let opening = Opening {
             options: self.clone(),
             directory: Arc::clone(&directory),
             place: place.clone(),
             segments: Arc::clone(&segments),
+            log: Arc::clone(&log),
             is_durable: recovery.is_durable,
+            index: Arc::clone(&index),
         };
         let opening = match opened {
             Some(opened) => opening.finish(opened),
             None => opening.begin(),
         };
-        let index = Arc::clone(&opening.index);
-        let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));
-        let log = Arc::new(log);
         let tasks = Tasks {
             log: Arc::clone(&log),
             index: Arc::clone(&index),
