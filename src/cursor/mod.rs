@@ -6,6 +6,7 @@
 
 mod all;
 mod filter;
+mod later;
 mod page;
 mod source;
 mod stream;
@@ -13,6 +14,7 @@ mod streams;
 mod times;
 
 pub use all::Cursor;
+pub(crate) use later::LaterIndex;
 pub(crate) use source::Source;
 pub use stream::StreamCursor;
 pub use streams::{StreamInfo, Streams};

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cursor::LaterIndex;
 use crate::cursor::page::Run;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -42,19 +43,32 @@ pub(crate) struct Near {
 #[derive(Debug)]
 pub(crate) struct Source {
     segments: Arc<Segments>,
-    index: Arc<Index>,
+    index: Arc<LaterIndex>,
     /// Places in one segment, some way apart, for reading it backwards without the index.
     milestones: Mutex<Vec<(Address, Position)>>,
     closed: AtomicBool,
 }
 
 impl Source {
-    pub(crate) fn new(segments: Arc<Segments>, index: Arc<Index>) -> Self {
+    pub(crate) fn new(segments: Arc<Segments>, index: Arc<LaterIndex>) -> Self {
         Self { segments, index, milestones: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
+    /// The index, once it is open.
     pub(crate) fn index(&self) -> &Arc<Index> {
-        &self.index
+        self.index.wait()
+    }
+
+    /// The last mark before a place, if the index is open and has one.
+    fn mark_before(&self, seek: Seek) -> Option<Mark> {
+        self.index.look()?.mark_before(seek).ok().flatten()
+    }
+
+    /// Breaks an index that gave a mark without its event.
+    fn break_index(&self) {
+        if let Some(index) = self.index.look() {
+            index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
+        }
     }
 
     pub(crate) fn segments(&self) -> &Arc<Segments> {
@@ -94,7 +108,7 @@ impl Source {
         if position == base {
             return self.segments.scan(base);
         }
-        let mark = self.index.mark_before(Seek::Position(position)).ok().flatten();
+        let mark = self.mark_before(Seek::Position(position));
         if let Some(mark) = mark.filter(|mark| mark.address.segment == base) {
             let scanner = self.segments.scan_at(mark.address, mark.position)?;
             match self.skip_to(scanner, position) {
@@ -109,8 +123,7 @@ impl Source {
                     let file = self.segments.file(base)?;
                     // What is damaged at the position itself is for the reader to find.
                     if scanner.peek(self.segments.limit(&file)?).is_ok() {
-                        let what = "a mark without its event";
-                        self.index.mark_broken(IndexFault::Damaged { what });
+                        self.break_index();
                     }
                     return Ok(scanner);
                 }
@@ -172,7 +185,7 @@ impl Source {
     /// Begins to read at the first event before `visible` that was recorded at `time` or later;
     /// `None` if there is none.
     pub(crate) fn scanner_at(&self, time: Timestamp, visible: Position) -> Result<Option<Scanner>> {
-        let mark = self.index.mark_before(Seek::Time(time)).ok().flatten();
+        let mark = self.mark_before(Seek::Time(time));
         let mut scanner = match mark.filter(|mark| mark.position < visible) {
             Some(mark) => self.scan_from_mark(&mark, time)?,
             None => self.segments.scan(self.segment_before(time)?)?,
@@ -207,7 +220,7 @@ impl Source {
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error),
         }
-        self.index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
+        self.break_index();
         self.segments.scan(self.segment_before(time)?)
     }
 
@@ -269,8 +282,8 @@ impl Source {
         let Some(last) = end.previous() else { return Ok(events) };
         let base = self.segments.holding(last);
         let wanted = Position::new(end.get().saturating_sub(count)).max(base);
-        let mark = self.index.mark_before(Seek::Position(wanted)).ok().flatten();
-        let mut scanner = match mark {
+        let mark = self.mark_before(Seek::Position(wanted));
+        let mut scanner = match mark.filter(|mark| mark.address.segment == base) {
             Some(_) => self.locate(wanted)?,
             None => self.scan_before(base, end)?,
         };
@@ -317,7 +330,7 @@ impl Source {
         if !is_name(stream) {
             return Ok(Revision::START);
         }
-        if let Ok(end) = self.index.stream_end(stream) {
+        if let Ok(end) = self.index().stream_end(stream) {
             self.wait_until_visible();
             return Ok(end);
         }
@@ -358,7 +371,7 @@ impl Source {
         if !is_name(stream) {
             return Some(Vec::new());
         }
-        let addresses = self.index.addresses(stream, revisions).ok();
+        let addresses = self.index().addresses(stream, revisions).ok();
         self.wait_until_visible();
         addresses
     }
@@ -373,7 +386,7 @@ impl Source {
         if !prefix.is_empty() && !is_name(prefix) {
             return Some(Vec::new());
         }
-        let streams = self.index.streams(prefix, after, count_max).ok();
+        let streams = self.index().streams(prefix, after, count_max).ok();
         self.wait_until_visible();
         streams
     }
@@ -428,10 +441,11 @@ impl Source {
         let mut scanner = self.segments.scan(address.segment)?;
         let file = self.segments.file(address.segment)?;
         let limit = self.segments.limit(&file)?;
-        while scanner.offset() < address.offset {
+        let stop = self.stop(&scanner, self.segments.visible().position);
+        while scanner.offset() < address.offset && scanner.position() < stop {
             scanner.read(limit)?;
         }
-        Ok(scanner.offset() == address.offset && address.offset < limit)
+        Ok(scanner.offset() == address.offset && scanner.position() < stop)
     }
 }
 
@@ -489,7 +503,7 @@ mod tests {
         let tree = Box::new(MemoryTree::default());
         let index = Index::open(tree, segments.store(), options).unwrap().0;
         index.add(&entries, segments.visible());
-        let source = Arc::new(Source::new(Arc::new(segments), Arc::new(index)));
+        let source = Arc::new(Source::new(Arc::new(segments), Arc::new(Arc::new(index).into())));
         assert!(source.index().fault().is_none());
         let read = |cursor: StreamCursor| {
             let texts = cursor.map(|event| event.unwrap().payload().to_vec());

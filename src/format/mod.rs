@@ -4,6 +4,7 @@
 //! bytes and gives values that could not exist if the bytes were bad, and the other way round.
 
 mod clean;
+mod durable;
 mod fields;
 mod footer;
 #[cfg(feature = "fuzzing")]
@@ -14,6 +15,7 @@ mod slots;
 mod store_meta;
 
 pub(crate) use clean::CleanNote;
+pub(crate) use durable::{DURABLE_LEN, DurableNote};
 pub(crate) use fields::Fault;
 pub(crate) use footer::{FOOTER_LEN, Footer};
 #[cfg(feature = "fuzzing")]
