@@ -30,8 +30,6 @@ mod queries;
 mod rebuild;
 #[path = "read/replay.rs"]
 mod replay;
-#[path = "read/shim.rs"]
-mod shim;
 #[path = "read/sum.rs"]
 mod sum;
 #[path = "read/tail.rs"]

@@ -67,7 +67,7 @@ pub mod verify;
 pub use clock::{Clock, SystemClock};
 pub use cursor::{Cursor, StreamCursor, StreamInfo, Streams};
 pub use error::{Error, Result};
-pub use event::{Batch, ContentType, Event, Expected, NewEvent, Receipt, Tags};
+pub use event::{Batch, ContentType, Event, EventView, Expected, NewEvent, Receipt, Tags};
 pub use options::{Durability, Options};
 pub use report::{IndexRecovery, IndexTrouble, RecoveryReport, TornTail, Witness};
 pub use store::{RepairPlan, RepairReport, Store};

@@ -8,7 +8,6 @@ use annals::{Cursor, Options};
 use crate::Bench;
 use crate::common::{Result, Row, peak_memory, reset_peak_memory};
 use crate::loaded::loaded;
-use crate::shim::Visit;
 
 pub(crate) const CURSORS: &str = "memory-100-cursors";
 

@@ -9,7 +9,6 @@ use fastrand::Rng;
 use crate::Bench;
 use crate::common::{Latencies, Result, Row, Run, Spread, interleave, median, records_len};
 use crate::loaded::{Loaded, Stream, loaded};
-use crate::shim::{ReadCache, Visit};
 use crate::sum::Sum;
 
 pub(crate) const STREAM: &str = "stream-200";

@@ -9,7 +9,6 @@ use annals::{Options, Store};
 use crate::Bench;
 use crate::common::{Result, Row, Run, Spread, interleave, median};
 use crate::loaded::{Loaded, loaded};
-use crate::shim::Visit;
 use crate::sum::{Sum, timed};
 
 pub(crate) const VISITING: &str = "replay-visit";

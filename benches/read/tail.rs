@@ -7,7 +7,6 @@ use annals::{Batch, Durability, Options, Position, Store};
 
 use crate::Bench;
 use crate::common::{Pool, Result, Row, interleave, median, percentile};
-use crate::shim::Wait;
 use crate::sum::Sum;
 
 pub(crate) const TAIL: &str = "tail-latency";
