@@ -34,7 +34,7 @@ pub(crate) fn cold(bench: &Bench) -> Result<Option<Row>> {
     if bytes_fetched().is_none() || forget(loaded.plain.file()).is_err() {
         return Ok(None);
     }
-    let store = Options::new().create(false).open(&loaded.path)?;
+    let store = loaded.open(&Options::new())?;
     let [annals, bare] =
         interleave(bench.rounds(ROUNDS), [&mut || annals(loaded, &store), &mut || bare(loaded)])?;
     store.close()?;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use annals::{Durability, Options, Store, Timestamp};
+use annals::{Durability, IndexRecovery, Options, Store, Timestamp};
 use fastrand::Rng;
 
 use crate::common::{BATCH_LEN, Pool, Result, STREAM_COUNT, Sample, batch_of, settle, stream_name};
@@ -87,6 +87,15 @@ impl Loaded {
         Ok(())
     }
 
+    /// Opens the store and waits for its index.
+    pub(crate) fn open(&self, options: &Options) -> Result<Store> {
+        let store = options.clone().create(false).open(&self.path)?;
+        match &store.recovery().index {
+            IndexRecovery::Current => Ok(store),
+            other => Err(format!("the index was not complete: {other:?}").into()),
+        }
+    }
+
     /// Opens the store, reads all of it and of the plain file, so that they are in memory, lets
     /// `work` use it, and closes it.
     pub(crate) fn warm<T>(
@@ -94,7 +103,7 @@ impl Loaded {
         options: &Options,
         work: impl FnOnce(&Store) -> Result<T>,
     ) -> Result<T> {
-        let store = options.clone().create(false).open(&self.path)?;
+        let store = self.open(options)?;
         visit_all(&store)?.check(self.all)?;
         self.plain.read_all()?.check(self.all)?;
         let done = work(&store)?;

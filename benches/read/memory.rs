@@ -65,9 +65,11 @@ pub(crate) fn child(job: &str, bench: &Bench) -> Result<()> {
     let peak = || peak_memory().ok_or("the peak of memory cannot be read");
     let event_count = events_of_each(bench);
     let store = Options::new().create(false).open(&bench.dir)?;
+    // Waits until the index is open.
+    let end = store.recovery().end.get();
     reset_peak_memory()?;
     let before = peak()?;
-    let stride = (store.end().get() - event_count) / CURSOR_COUNT;
+    let stride = (end - event_count) / CURSOR_COUNT;
     let mut open = Vec::new();
     for number in 0..CURSOR_COUNT {
         let start = number * stride;
