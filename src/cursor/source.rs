@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cursor::LaterIndex;
 use crate::cursor::page::Run;
@@ -14,13 +14,17 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::format::Record;
 use crate::index::{Index, IndexFault, Mark, Seek};
-use crate::log::Segments;
+use crate::log::{Segments, Tracker};
 use crate::segment::{Scanner, Window, find_record, wide};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Address, LogEnd, NameKind, Position, Revision, Timestamp, check_name};
 
 /// The most events that are held to be given out backwards.
 pub(super) const BACKWARDS_COUNT_MAX: u64 = 1_024;
+
+/// How long to wait before looking again at what another process writes: about as long as it takes
+/// the writer to note how far that is durable.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Whether a stream can have this name. The index is asked for no other.
 fn is_name(stream: &str) -> bool {
@@ -47,11 +51,21 @@ pub(crate) struct Source {
     /// Places in one segment, some way apart, for reading it backwards without the index.
     milestones: Mutex<Vec<(Address, Position)>>,
     closed: AtomicBool,
+    /// Finds out what another process has written, if that is who writes.
+    tracker: Option<Tracker>,
 }
 
 impl Source {
     pub(crate) fn new(segments: Arc<Segments>, index: Arc<LaterIndex>) -> Self {
-        Self { segments, index, milestones: Mutex::default(), closed: AtomicBool::new(false) }
+        let milestones = Mutex::default();
+        Self { segments, index, milestones, closed: AtomicBool::new(false), tracker: None }
+    }
+
+    /// What cursors share over a log that another process writes, without an index.
+    pub(crate) fn tracking(tracker: Tracker, no_index: Index) -> Self {
+        let index = Arc::new(LaterIndex::from(Arc::new(no_index)));
+        let source = Self::new(Arc::clone(tracker.segments()), index);
+        Self { tracker: Some(tracker), ..source }
     }
 
     /// The index, once it is open.
@@ -89,14 +103,28 @@ impl Source {
     /// The visible end, unless the store is closed.
     pub(crate) fn visible(&self) -> Result<LogEnd> {
         self.check_open()?;
+        self.tracker.as_ref().map_or(Ok(()), Tracker::refresh)?;
         Ok(self.segments.visible())
     }
 
     /// Waits until an event at `position` is visible, for `timeout` at most; says whether it is.
     pub(crate) fn wait_for(&self, position: Position, timeout: Duration) -> Result<bool> {
         let is_over = || self.closed.load(Ordering::Acquire);
-        let is_visible = self.segments.wait_beyond(position, timeout, is_over);
-        self.check_open().map(|()| is_visible)
+        let Some(_) = &self.tracker else {
+            let is_visible = self.segments.wait_beyond(position, timeout, is_over);
+            return self.check_open().map(|()| is_visible);
+        };
+        let deadline = Instant::now().checked_add(timeout);
+        let left =
+            || deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+        // Nobody tells what another process does.
+        while self.visible()?.position <= position {
+            if left().is_zero() {
+                return Ok(false);
+            }
+            self.segments.wait_beyond(position, left().min(LOOK_INTERVAL), is_over);
+        }
+        Ok(true)
     }
 
     /// Begins to read at `position`, which must be visible.

@@ -13,6 +13,7 @@ mod noter;
 mod recover;
 mod sealer;
 mod segments;
+mod track;
 mod writer;
 
 use std::fmt::Debug;
@@ -35,6 +36,7 @@ pub(crate) use meta::{META, read_meta};
 pub(crate) use noter::DURABLE_NOTE;
 pub(crate) use recover::{UnrecoveredLog, create, refuse_segments, witnessed_end};
 pub(crate) use segments::{Segments, list_bases};
+pub(crate) use track::Tracker;
 
 /// The note that a clean close leaves.
 pub(crate) const CLEAN_NOTE: &str = "clean";

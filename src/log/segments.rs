@@ -202,6 +202,11 @@ impl Segments {
         Ok(file)
     }
 
+    /// Lets go of an open file, in whose place there may be another.
+    pub(crate) fn forget(&self, base: Position) {
+        self.open.lock().retain(|file| file.base() != base);
+    }
+
     fn keep_open(&self, file: Arc<SegmentFile>) {
         let mut open = self.open.lock();
         open.push_back(file);

@@ -9,8 +9,10 @@ mod maintenance;
 mod open;
 mod open_index;
 mod opening;
+mod read_only;
 mod repair;
 pub(crate) use open_index::IndexPlace;
+pub use read_only::ReadOnlyStore;
 pub use repair::{RepairPlan, RepairReport};
 
 use std::borrow::Borrow;

@@ -122,7 +122,7 @@ impl Options {
         self.index_cache_len / 16
     }
 
-    fn index_options(&self) -> IndexOptions {
+    pub(super) fn index_options(&self) -> IndexOptions {
         IndexOptions {
             checkpoint_event_count: self.checkpoint_event_count,
             mark_interval_len: MARK_INTERVAL_LEN,

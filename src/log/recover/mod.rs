@@ -7,6 +7,7 @@ mod act;
 mod move_tail;
 mod scan;
 
+pub(super) use scan::start_of_last;
 pub(crate) use scan::witnessed_end;
 
 use std::sync::Arc;

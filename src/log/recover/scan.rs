@@ -150,6 +150,14 @@ fn scan_start(
     Ok((start, 0))
 }
 
+/// The end of the log as it is known without reading its last segment, `file`: what the notes say,
+/// or where the segment begins.
+pub(crate) fn start_of_last(directory: &dyn Directory, file: &Arc<SegmentFile>) -> Result<LogEnd> {
+    let store = file.key().id;
+    let known = known_places(read_note(directory, store)?, read_durable(directory, store)?);
+    scan_start(file, &file.header()?, &known, file.len()?).map(|(end, _)| end)
+}
+
 /// Scans the last segment, from where it is known to have been durable.
 fn scan_last(
     active: &Arc<SegmentFile>,
