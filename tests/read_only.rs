@@ -1,6 +1,6 @@
 //! A store that is opened for reading alone, beside a process that writes it, and after one.
 #![cfg(feature = "simulation")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
 #[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]

@@ -148,7 +148,7 @@ impl Weighter<Cell, Arc<Checked>> for ByLen {
 #[derive(Debug)]
 pub(crate) struct Blocks {
     cell_len: u64,
-    blocks: Cache<Cell, Arc<Checked>, ByLen>,
+    kept: Cache<Cell, Arc<Checked>, ByLen>,
     touches: Touches,
 }
 
@@ -160,7 +160,7 @@ impl Blocks {
         let is_enough = len_max >= CELL_COUNT_MIN * CELL_LEN_MIN;
         is_enough.then(|| Self {
             cell_len,
-            blocks: Cache::with_weighter(count, len_max, ByLen),
+            kept: Cache::with_weighter(count, len_max, ByLen),
             touches: Touches::of(count),
         })
     }
@@ -199,13 +199,13 @@ impl Blocks {
         touches_min: u8,
     ) -> Result<Option<Arc<Checked>>> {
         let cell = Cell { segment: file.base(), number: offset / self.cell_len.max(1) };
-        let found = self.blocks.get(&cell).filter(|block| block.has(offset));
+        let found = self.kept.get(&cell).filter(|block| block.has(offset));
         if found.is_some() || self.touches.count(cell) < touches_min {
             return Ok(found);
         }
         let read = Checked::read(file, offset, limit, self.cell_len)?.map(Arc::new);
         if let Some(block) = &read {
-            self.blocks.insert(cell, Arc::clone(block));
+            self.kept.insert(cell, Arc::clone(block));
         }
         Ok(read)
     }
@@ -272,7 +272,7 @@ mod tests {
             let offset = records_start().max(number * CELL);
             assert!(blocks.for_reader_in_order(&file, offset, end).unwrap().is_none());
         }
-        assert_eq!(blocks.blocks.len(), 0);
+        assert_eq!(blocks.kept.len(), 0);
     }
 
     #[test]
@@ -294,10 +294,8 @@ mod tests {
         let ((file, _), blocks) = (segment(), room());
         let start = records_start();
         let read = |limit| {
-            (0..2)
-                .map(|_| blocks.for_reader_in_order(&file, start, limit).unwrap())
-                .last()
-                .flatten()
+            let ask = || blocks.for_reader_in_order(&file, start, limit).unwrap();
+            ask().or_else(ask)
         };
         assert_eq!(read(start + 144).unwrap().end(), start + 144);
         let rest = blocks.for_reader_in_order(&file, start + 144, start + 288).unwrap().unwrap();
@@ -312,10 +310,10 @@ mod tests {
             for n in 0..1_000 {
                 let offset = records_start() + 72 * n;
                 let _ = blocks.find(&file, offset, end, 0).unwrap();
-                assert!(blocks.blocks.weight() <= CELL_COUNT_MIN * CELL);
+                assert!(blocks.kept.weight() <= CELL_COUNT_MIN * CELL);
             }
         }
-        assert!(blocks.blocks.len() > 2);
+        assert!(blocks.kept.len() > 2);
         assert!(Blocks::with_room(CELL_COUNT_MIN * CELL - 1).is_none());
         assert_eq!(Blocks::with_room(u64::MAX).unwrap().cell_len(), CELL_LEN_MAX);
     }
