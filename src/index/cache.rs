@@ -6,7 +6,8 @@
 
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Weak};
 
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -14,6 +15,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Mark;
 use super::parsed::Chunk;
+use super::run::Run;
+use crate::types::Revision;
 
 /// About as many bytes as a chunk takes when it is parsed: from it follows how many there may be.
 const VALUE_LEN: u64 = 8 << 10;
@@ -24,18 +27,27 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// What a value is kept under. Slots of one run, or of the lists of marks, are given once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
-    Chunk { run: u64, slot: u32 },
-    Marks { slot: u32 },
+enum Key {
+    Chunk {
+        run: u64,
+        slot: u32,
+    },
+    Marks {
+        slot: u32,
+    },
+    /// By the hash of the name of a stream.
+    Spans {
+        hash: u64,
+    },
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let (run, slot) = match self {
-            Self::Chunk { run, slot } => (*run, *slot),
-            Self::Marks { slot } => (u64::MAX, *slot),
-        };
-        state.write_u64(run.wrapping_mul(SPREAD) ^ u64::from(slot));
+        state.write_u64(match self {
+            Self::Chunk { run, slot } => run.wrapping_mul(SPREAD) ^ u64::from(*slot),
+            Self::Marks { slot } => !u64::from(*slot),
+            Self::Spans { hash } => *hash,
+        });
     }
 }
 
@@ -43,6 +55,16 @@ impl Hash for Key {
 enum Value {
     Chunk(Arc<Chunk>),
     Marks(Arc<[Mark]>),
+    Spans(Arc<[Span]>),
+}
+
+/// Revisions of a stream that one run has. Taken for a hint: a name with the same hash may have
+/// given it.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) revisions: Range<Revision>,
+    /// It may be merged into another by now.
+    pub(super) run: Weak<Run>,
 }
 
 /// Counts what a value takes.
@@ -54,6 +76,7 @@ impl Weighter<Key, Value> for Weights {
         let len = match value {
             Value::Chunk(chunk) => chunk.memory_len(),
             Value::Marks(marks) => size_of_val::<[Mark]>(marks),
+            Value::Spans(spans) => size_of_val::<[Span]>(spans),
         };
         FRAME_LEN + u64::try_from(len).unwrap_or(u64::MAX / 2)
     }
@@ -92,26 +115,38 @@ impl Values {
         Self { kept }
     }
 
-    pub(super) fn chunk(&self, key: Key) -> Option<Arc<Chunk>> {
-        match self.kept.get(&key)? {
+    pub(super) fn chunk(&self, run: u64, slot: u32) -> Option<Arc<Chunk>> {
+        match self.kept.get(&Key::Chunk { run, slot })? {
             Value::Chunk(chunk) => Some(chunk),
-            Value::Marks(_) => None,
+            _ => None,
         }
     }
 
-    pub(super) fn marks(&self, key: Key) -> Option<Arc<[Mark]>> {
-        match self.kept.get(&key)? {
+    pub(super) fn keep_chunk(&self, (run, slot): (u64, u32), chunk: &Arc<Chunk>) {
+        self.kept.insert(Key::Chunk { run, slot }, Value::Chunk(Arc::clone(chunk)));
+    }
+
+    pub(super) fn marks(&self, slot: u32) -> Option<Arc<[Mark]>> {
+        match self.kept.get(&Key::Marks { slot })? {
             Value::Marks(marks) => Some(marks),
-            Value::Chunk(_) => None,
+            _ => None,
         }
     }
 
-    pub(super) fn keep_chunk(&self, key: Key, chunk: &Arc<Chunk>) {
-        self.kept.insert(key, Value::Chunk(Arc::clone(chunk)));
+    pub(super) fn keep_marks(&self, slot: u32, marks: &Arc<[Mark]>) {
+        self.kept.insert(Key::Marks { slot }, Value::Marks(Arc::clone(marks)));
     }
 
-    pub(super) fn keep_marks(&self, key: Key, marks: &Arc<[Mark]>) {
-        self.kept.insert(key, Value::Marks(Arc::clone(marks)));
+    /// What may be known of where the revisions of a stream are, by the hash of its name.
+    pub(super) fn spans(&self, hash: u64) -> Option<Arc<[Span]>> {
+        match self.kept.get(&Key::Spans { hash })? {
+            Value::Spans(spans) => Some(spans),
+            _ => None,
+        }
+    }
+
+    pub(super) fn keep_spans(&self, hash: u64, spans: Vec<Span>) {
+        self.kept.insert(Key::Spans { hash }, Value::Spans(spans.into()));
     }
 
     /// Lets go of the chunks of those runs of which `is_gone` says so.

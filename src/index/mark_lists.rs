@@ -44,10 +44,11 @@ pub(super) struct MarkLists {
     budget: Arc<Budget>,
 }
 
+/// What is known.
 #[derive(Debug, Default)]
 struct Lists {
     /// In their order, which is that of positions and that of times.
-    lists: Vec<List>,
+    known: Vec<List>,
     next_slot: u32,
     added_count: u64,
 }
@@ -61,11 +62,11 @@ impl MarkLists {
     /// Which list has the last mark before `seek`.
     pub(super) fn find(&self, seek: Seek) -> Known {
         let lists = self.lists.read();
-        let count = lists.lists.partition_point(|list| seek.is_after(&list.first));
-        match count.checked_sub(1).and_then(|at| lists.lists.get(at)) {
+        let count = lists.known.partition_point(|list| seek.is_after(&list.first));
+        match count.checked_sub(1).and_then(|at| lists.known.get(at)) {
             Some(list) if list.is_followed => Known::List(*list),
             None if lists
-                .lists
+                .known
                 .first()
                 .is_some_and(|list| list.first.position == Position::START) =>
             {
@@ -95,7 +96,7 @@ impl MarkLists {
             self.put(lists, next)?;
         }
         let at = self.put(lists, first)?;
-        let list = lists.lists.get_mut(at)?;
+        let list = lists.known.get_mut(at)?;
         list.is_followed = true;
         Some(list.slot)
     }
@@ -105,7 +106,7 @@ impl MarkLists {
         let mut lists = self.lists.write();
         lists.added_count += 1;
         for first in firsts {
-            let last = lists.lists.last();
+            let last = lists.known.last();
             if last.is_some_and(|last| last.first.position >= first.position) {
                 // Left by a crash, and written again: what it was is of no matter.
                 self.forget(&mut lists);
@@ -115,7 +116,7 @@ impl MarkLists {
                 self.forget(&mut lists);
                 return;
             };
-            if let Some(list) = lists.lists.get_mut(at) {
+            if let Some(list) = lists.known.get_mut(at) {
                 list.is_followed = true;
             }
         }
@@ -128,8 +129,8 @@ impl MarkLists {
 
     /// Adds a list unless it is known; says where it stands.
     fn put(&self, lists: &mut Lists, first: Mark) -> Option<usize> {
-        let at = lists.lists.partition_point(|list| list.first.position < first.position);
-        if lists.lists.get(at).is_some_and(|list| list.first.position == first.position) {
+        let at = lists.known.partition_point(|list| list.first.position < first.position);
+        if lists.known.get(at).is_some_and(|list| list.first.position == first.position) {
             return Some(at);
         }
         let slot = lists.next_slot;
@@ -138,14 +139,14 @@ impl MarkLists {
             return None;
         }
         lists.next_slot = next_slot;
-        lists.lists.insert(at, List { first, slot, is_followed: false });
+        lists.known.insert(at, List { first, slot, is_followed: false });
         Some(at)
     }
 
     fn forget(&self, lists: &mut Lists) {
-        let len = u64::try_from(lists.lists.len()).unwrap_or(u64::MAX).saturating_mul(LIST_LEN);
+        let len = u64::try_from(lists.known.len()).unwrap_or(u64::MAX).saturating_mul(LIST_LEN);
         self.budget.give_back(len);
-        lists.lists = Vec::new();
+        lists.known = Vec::new();
     }
 }
 

@@ -10,6 +10,9 @@ use super::chunk::Blocks;
 use super::{IndexFault, keys, postings};
 use crate::types::{Address, Position, Revision};
 
+/// Bytes of a name that its head holds.
+const HEAD_LEN: usize = size_of::<u64>();
+
 const MALFORMED: IndexFault = IndexFault::damaged("a chunk is malformed");
 
 /// A block, but for where its bytes begin: that is where those of the block before end.
@@ -78,9 +81,9 @@ impl Chunk {
 
     /// Where a stream ends by its last block here, if it has one.
     pub(super) fn end_of(&self, name: &[u8]) -> Option<Revision> {
-        let at = self.count_to(name, Revision::new(u64::MAX)).checked_sub(1)?;
-        let block = self.blocks.get(at)?;
-        (self.rest(at) == name.strip_prefix(&*self.prefix)?).then(|| block.end())
+        let rest = Rest::new(name.strip_prefix(&*self.prefix)?);
+        let at = self.count_to(&rest, Revision::new(u64::MAX)).checked_sub(1)?;
+        self.is_of(at, &rest).then(|| self.blocks.get(at).map(BlockAt::end))?
     }
 
     /// The blocks of a stream that may have `first` or a later revision, ascending.
@@ -89,27 +92,25 @@ impl Chunk {
         name: &'c [u8],
         first: Revision,
     ) -> impl Iterator<Item = Found<'c>> {
-        let count = self.count_to(name, first);
-        let rest = name.strip_prefix(&*self.prefix);
-        let is_named = move |at: &usize| rest == Some(self.rest(*at));
-        // The last one at `first` or before has it, if it is of that stream.
-        let start = count.checked_sub(1).filter(is_named).unwrap_or(count);
-        let found = (start..self.blocks.len()).take_while(is_named);
-        found.filter_map(|at| {
-            Some(Found { block: *self.blocks.get(at)?, base: self.base, postings: self.list(at) })
+        let rest = name.strip_prefix(&*self.prefix).map(Rest::new);
+        rest.into_iter().flat_map(move |rest| {
+            let count = self.count_to(&rest, first);
+            // The last one at `first` or before has it, if it is of that stream.
+            let start = count.checked_sub(1).filter(|at| self.is_of(*at, &rest)).unwrap_or(count);
+            let found = (start..self.blocks.len()).take_while(move |at| self.is_of(*at, &rest));
+            found.filter_map(|at| {
+                let block = *self.blocks.get(at)?;
+                Some(Found { block, base: self.base, postings: self.list(at) })
+            })
         })
     }
 
-    /// How many blocks stand at this place or before.
-    fn count_to(&self, name: &[u8], first: Revision) -> usize {
-        let Some(rest) = name.strip_prefix(&*self.prefix) else {
-            return if name < &*self.prefix { 0 } else { self.blocks.len() };
-        };
-        let same = range_of(&self.heads, keys::head(rest));
-        let (mut low, mut high) = (same.start, same.end);
+    /// How many blocks stand at this place or before, by what follows the prefix in its name.
+    fn count_to(&self, rest: &Rest<'_>, first: Revision) -> usize {
+        let Range { start: mut low, end: mut high } = range_of(&self.heads, rest.head);
         while low < high {
             let middle = low.midpoint(high);
-            if self.cmp_at(middle, rest, first) == Ordering::Greater {
+            if self.cmp_same_head(middle, rest.bytes, first) == Ordering::Greater {
                 high = middle;
             } else {
                 low = middle + 1;
@@ -118,26 +119,54 @@ impl Chunk {
         low
     }
 
-    fn cmp_at(&self, at: usize, rest: &[u8], first: Revision) -> Ordering {
-        let block_first = self.blocks.get(at).map_or(Revision::START, |block| block.first);
-        self.rest(at).cmp(rest).then(block_first.cmp(&first))
+    /// How a block stands to a place with the same head.
+    fn cmp_same_head(&self, at: usize, rest: &[u8], first: Revision) -> Ordering {
+        let places = self.rest_places(at);
+        let by_name = if places.len() <= HEAD_LEN && rest.len() <= HEAD_LEN {
+            // The head is all of both, so one begins with the other.
+            places.len().cmp(&rest.len())
+        } else {
+            self.rests.get(places).unwrap_or_default().cmp(rest)
+        };
+        by_name.then_with(|| self.blocks.get(at).map(|block| block.first).cmp(&Some(first)))
+    }
+
+    /// Whether a block is of the stream with this rest.
+    fn is_of(&self, at: usize, rest: &Rest<'_>) -> bool {
+        let places = self.rest_places(at);
+        self.heads.get(at) == Some(&rest.head)
+            && places.len() == rest.bytes.len()
+            && (places.len() <= HEAD_LEN || self.rests.get(places) == Some(rest.bytes))
     }
 
     fn before(&self, at: usize) -> Option<&BlockAt> {
         self.blocks.get(at.checked_sub(1)?)
     }
 
-    /// What follows the prefix in the name of a block.
-    fn rest(&self, at: usize) -> &[u8] {
+    /// Where in `rests` the rest of the name of a block is.
+    fn rest_places(&self, at: usize) -> Range<usize> {
         let start = self.before(at).map_or(0, |block| block.rest_end);
         let end = self.blocks.get(at).map_or(start, |block| block.rest_end);
-        slice(&self.rests, start..end)
+        wide(start)..wide(end)
     }
 
     fn list(&self, at: usize) -> &[u8] {
         let start = self.before(at).map_or(0, |block| block.postings_end);
         let end = self.blocks.get(at).map_or(start, |block| block.postings_end);
-        slice(&self.postings, u32::from(start)..u32::from(end))
+        self.postings.get(usize::from(start)..usize::from(end)).unwrap_or_default()
+    }
+}
+
+/// What follows the prefix in a name that is looked for.
+#[derive(Clone, Copy, Debug)]
+struct Rest<'n> {
+    bytes: &'n [u8],
+    head: u64,
+}
+
+impl<'n> Rest<'n> {
+    fn new(bytes: &'n [u8]) -> Self {
+        Self { bytes, head: keys::head(bytes) }
     }
 }
 
@@ -205,9 +234,8 @@ pub(super) fn range_of(heads: &[u64], head: u64) -> Range<usize> {
     start..start + count
 }
 
-fn slice(bytes: &[u8], places: Range<u32>) -> &[u8] {
-    let at = |place| usize::try_from(place).unwrap_or(usize::MAX);
-    bytes.get(at(places.start)..at(places.end)).unwrap_or_default()
+fn wide(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
 }
 
 /// A chunk that is being parsed.
@@ -255,5 +283,120 @@ impl Builder {
             count: u16::try_from(count).map_err(|_| MALFORMED)?,
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::chunk::ChunkBuilder;
+    use super::*;
+
+    const BASE: Position = Position::new(70);
+
+    /// Blocks by place, with how many addresses each has.
+    type Blocks = BTreeMap<(String, u64), u64>;
+
+    fn addresses(first: u64, count: u64) -> Vec<Address> {
+        let at = |n| Address { segment: Position::new(70 + n / 100), offset: 64 + 8 * n };
+        (first..first + count).map(at).collect()
+    }
+
+    /// The bytes of a chunk of as many of `blocks` as it takes, which are the ones that are left.
+    fn bytes_of(blocks: &mut Blocks, next: &[u8]) -> Vec<u8> {
+        let mut builder = ChunkBuilder::default();
+        let mut is_full = false;
+        blocks.retain(|(name, first), count| {
+            let list = addresses(*first, *count);
+            is_full |= !builder.push(name, Revision::new(*first), &list, BASE);
+            !is_full
+        });
+        builder.take(next)
+    }
+
+    fn check(blocks: &Blocks, chunk: &Chunk, name: &str, first: u64) {
+        let of_name = || blocks.iter().filter(|((other, _), _)| other == name);
+        let end = of_name().next_back().map(|((_, first), count)| Revision::new(first + count));
+        assert_eq!(chunk.end_of(name.as_bytes()), end, "{name}");
+        let skipped = of_name().filter(|((_, other), _)| *other <= first).count().saturating_sub(1);
+        let mut found = chunk.blocks_from(name.as_bytes(), Revision::new(first));
+        for ((_, first), count) in of_name().skip(skipped) {
+            let block = found.next().unwrap();
+            let revisions = block.revisions();
+            assert_eq!(revisions, Revision::new(*first)..Revision::new(first + count));
+            let mut taken = Vec::new();
+            block.take(&revisions, &mut taken).unwrap();
+            assert_eq!(taken, addresses(*first, *count));
+        }
+        assert!(found.next().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunk_finds_what_is_in_it_and_nothing_else(
+            names in prop::collection::btree_set("(x{0,9}|stream-)[ab]{0,10}[a购]", 1..40),
+            others in prop::collection::vec("(x{0,9}|stream-)[ab]{0,10}", 8),
+            counts in prop::collection::vec(1..5_u64, 40),
+            next in "[a-z]{0,4}",
+        ) {
+            let mut blocks = Blocks::new();
+            for (name, count) in names.into_iter().zip(counts) {
+                // Those with an even count have two blocks, with some revisions between them.
+                let _ = count % 2 == 0 && blocks.insert((name.clone(), 100), count).is_none();
+                blocks.insert((name, count), count);
+            }
+            let bytes = bytes_of(&mut blocks, next.as_bytes());
+            let chunk = Chunk::parse(&bytes, BASE).unwrap();
+            prop_assert_eq!(chunk.next_place().unwrap_or_default(), next.as_bytes());
+            for name in blocks.keys().map(|(name, _)| name).chain(&others) {
+                for first in [0, 1, 3, 99, 100, 101, u64::MAX] {
+                    check(&blocks, &chunk, name, first);
+                }
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_no_chunk_are_a_fault_or_a_chunk_in_its_order(
+            at in any::<prop::sample::Index>(),
+            value in any::<u8>(),
+            len in any::<prop::sample::Index>(),
+        ) {
+            let all = (0..60).map(|n| ((format!("stream-{n:02}"), n), 1 + n % 3));
+            let mut bytes = bytes_of(&mut all.collect(), b"next");
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+            for bytes in [&bytes[..], &bytes[..len.index(bytes.len())]] {
+                let Ok(chunk) = Chunk::parse(bytes, BASE) else { continue };
+                for n in 0..60 {
+                    let name = format!("stream-{n:02}");
+                    let _ = chunk.end_of(name.as_bytes());
+                    for found in chunk.blocks_from(name.as_bytes(), Revision::START) {
+                        let _ = found.take(&found.revisions(), &mut Vec::new());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_out_of_order_and_lists_that_are_none_are_faults() {
+        let parsed = |places: [(&str, u64); 2]| {
+            let mut builder = ChunkBuilder::default();
+            for (name, first) in places {
+                builder.push(name, Revision::new(first), &addresses(0, 2), BASE);
+            }
+            Chunk::parse(&builder.take(b""), BASE)
+        };
+        assert!(parsed([("a", 1), ("a", 2)]).is_ok());
+        assert!(parsed([("a", 1), ("b", 1)]).is_ok());
+        for places in [[("a", 2), ("a", 1)], [("a", 1), ("a", 1)], [("b", 0), ("a", 1)]] {
+            assert!(parsed(places).is_err(), "{places:?}");
+        }
+        let mut builder = ChunkBuilder::default();
+        builder.push("a", Revision::START, &addresses(0, 0), BASE);
+        assert!(Chunk::parse(&builder.take(b""), BASE).is_err());
     }
 }

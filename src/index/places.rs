@@ -52,13 +52,12 @@ impl Places {
     /// Learns that a chunk begins at `place`, and where the next one does, if there is one. Gives
     /// the slot of the chunk, or nothing if there is no room for it.
     pub(super) fn learn(&self, place: &[u8], next: Option<&[u8]>) -> Option<u32> {
-        let len = |place: &[u8]| u64::try_from(2 * (PLACE_LEN + place.len())).unwrap_or(u64::MAX);
-        // Vectors that grow take up to twice what they hold.
-        let wanted = len(place) + next.map_or(0, len);
         let mut known = self.known.write();
+        let mut wanted = known.len_of(place) + next.map_or(0, |next| known.len_of(next));
         if !self.budget.take(wanted) {
             // What is known may be of no use any more; what is asked for now is.
             self.budget.give_back(known.forget());
+            wanted = known.len_of(place) + next.map_or(0, |next| known.len_of(next));
             if !self.budget.take(wanted) {
                 return None;
             }
@@ -67,8 +66,7 @@ impl Places {
         if let Some(next) = next {
             known.add(next)?;
         }
-        let at = known.add(place)?;
-        known.mark_read(at)
+        known.mark_read(place)
     }
 }
 
@@ -124,25 +122,31 @@ impl Known {
         start + same.partition_point(|other| self.bytes_at(other) <= place)
     }
 
-    /// Adds a place, unless it is known; says where it stands, or nothing for the first of a run.
+    /// Adds a place that is not the first of the run, unless it is known; says where it stands.
     /// `None` if there are more than can be numbered.
-    fn add(&mut self, place: &[u8]) -> Option<Option<usize>> {
-        if place.is_empty() {
-            if self.first.is_none() {
-                self.first = Some(self.place_of(place)?);
-            }
-            return Some(None);
-        }
+    fn add(&mut self, place: &[u8]) -> Option<usize> {
         self.shorten_prefix(place);
         let count = self.count_to(place);
         let before = count.checked_sub(1);
         if let Some(at) = before.filter(|at| self.is_at(*at, place)) {
-            return Some(Some(at));
+            return Some(at);
         }
         let added = self.place_of(place)?;
         self.heads.insert(count, self.head_of(place));
         self.places.insert(count, added);
-        Some(Some(count))
+        Some(count)
+    }
+
+    /// What a place takes that is not known: twice itself, for vectors that grow may take as much.
+    fn len_of(&self, place: &[u8]) -> u64 {
+        let before = self.count_to(place).checked_sub(1);
+        let is_known = if place.is_empty() {
+            self.first.is_some()
+        } else {
+            before.is_some_and(|at| self.is_at(at, place))
+        };
+        let len = if is_known { 0 } else { 2 * (PLACE_LEN + place.len()) };
+        u64::try_from(len).unwrap_or(u64::MAX)
     }
 
     fn is_at(&self, at: usize, place: &[u8]) -> bool {
@@ -175,11 +179,17 @@ impl Known {
         }
     }
 
-    /// Notes that the chunk was read that begins at `at`; gives its slot.
-    fn mark_read(&mut self, at: Option<usize>) -> Option<u32> {
-        let place = at.map_or(self.first.as_mut(), |at| self.places.get_mut(at))?;
-        place.is_read = true;
-        Some(place.slot)
+    /// Notes that the chunk was read that begins at `place`; gives its slot.
+    fn mark_read(&mut self, place: &[u8]) -> Option<u32> {
+        let read = if place.is_empty() {
+            let first = self.first.or_else(|| self.place_of(place))?;
+            self.first.insert(first)
+        } else {
+            let at = self.add(place)?;
+            self.places.get_mut(at)?
+        };
+        read.is_read = true;
+        Some(read.slot)
     }
 
     /// Forgets all places; says what the budget was asked for.
@@ -187,5 +197,78 @@ impl Known {
         let counted = self.counted;
         *self = Self { next_slot: self.next_slot, ..Self::default() };
         counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Revision;
+
+    /// Places of chunks, the first of a run first.
+    fn all_places(count: u64) -> Vec<Vec<u8>> {
+        let names = (0..count).map(|n| match n % 3 {
+            0 => keys::place(&format!("order-{n:05}"), Revision::START),
+            1 => keys::place("order-00001", Revision::new(n * 256)),
+            _ => keys::place(&format!("用户-{n}"), Revision::new(n)),
+        });
+        let mut places: Vec<_> = names.chain([Vec::new()]).collect();
+        places.sort();
+        places.dedup();
+        places
+    }
+
+    #[test]
+    fn a_place_is_in_the_chunk_that_was_read_and_unknown_otherwise() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let all = all_places(60);
+        let places = Places::new(&budget);
+        let mut order: Vec<_> = (0..all.len()).collect();
+        fastrand::Rng::with_seed(3).shuffle(&mut order);
+        let mut slots = vec![None; all.len()];
+        for at in order {
+            slots[at] = places.learn(&all[at], all.get(at + 1).map(|next| &**next));
+            assert!(slots[at].is_some());
+            for (other, place) in all.iter().enumerate() {
+                let within = [&place[..], b"\0"].concat();
+                for place in [place, &within] {
+                    assert_eq!(places.slot(place), slots[other]);
+                    let start = slots[other].map(|slot| (slot, all[other].clone()));
+                    assert_eq!(places.find(place), start);
+                }
+            }
+        }
+        let mut slots: Vec<_> = slots.into_iter().flatten().collect();
+        slots.sort_unstable();
+        slots.dedup();
+        assert_eq!(slots.len(), all.len(), "each has its own");
+        let used = budget.used();
+        places.learn(&all[3], Some(&all[4])).unwrap();
+        assert_eq!(budget.used(), used, "it is known");
+        drop(places);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_takes_the_place_of_what_was_known_and_never_its_slot() {
+        let max = 1_000;
+        let budget = Arc::new(Budget::new(max));
+        let all = all_places(60);
+        let places = Places::new(&budget);
+        let mut slots = Vec::new();
+        for _ in 0..2 {
+            for pair in all.windows(2) {
+                let slot = places.learn(&pair[0], Some(&pair[1])).unwrap();
+                assert_eq!(places.slot(&pair[0]), Some(slot));
+                assert!(budget.used() <= max);
+                slots.push(slot);
+            }
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        assert_eq!(slots.len(), 2 * (all.len() - 1));
+        let full = Places::new(&Arc::new(Budget::new(10)));
+        assert_eq!(full.learn(&all[3], None), None);
+        assert_eq!(full.slot(&all[3]), None);
     }
 }

@@ -116,6 +116,7 @@ impl Group {
         }
     }
 
+    #[inline]
     fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Address>, IndexFault> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         let delta = take_number(bytes)?.rotate_left(ALIGNMENT_BITS);

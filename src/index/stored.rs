@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::budget::Budgets;
-use super::cache::{Key, Values};
+use super::cache::Values;
 use super::chunk::Blocks;
 use super::filter::NameHasher;
 use super::manifest::Manifest;
@@ -112,6 +112,10 @@ impl Stored {
         self.hasher
     }
 
+    pub(super) fn values(&self) -> &Values {
+        &self.values
+    }
+
     pub(super) fn budgets(&self) -> &Budgets {
         &self.budgets
     }
@@ -173,7 +177,7 @@ impl Stored {
         place: &[u8],
     ) -> Result<Arc<Chunk>, IndexFault> {
         if let Some(slot) = run.places.slot(place)
-            && let Some(chunk) = self.values.chunk(Key::Chunk { run: run.meta.id, slot })
+            && let Some(chunk) = self.values.chunk(run.meta.id, slot)
         {
             return Ok(chunk);
         }
@@ -181,8 +185,9 @@ impl Stored {
     }
 
     fn read_chunk_at(&self, run: &Run, place: &[u8]) -> Result<Arc<Chunk>, IndexFault> {
-        let found = match run.places.find(place) {
-            Some((_, start)) => self.get_at_random(keys::chunk(run.meta.id, &start))?,
+        let known = run.places.find(place);
+        let found = match &known {
+            Some((_, start)) => self.get_at_random(keys::chunk(run.meta.id, start))?,
             None => self.last_in(&keys::chunks_to(run.meta.id, place))?,
         };
         let (key, value) = found.ok_or(HOLE)?;
@@ -191,8 +196,9 @@ impl Stored {
         if chunk.next_place().is_some_and(|next| next <= place) {
             return Err(HOLE);
         }
-        if let Some(slot) = run.places.learn(start, chunk.next_place()) {
-            self.values.keep_chunk(Key::Chunk { run: run.meta.id, slot }, &chunk);
+        let known = known.map(|(slot, _)| slot);
+        if let Some(slot) = known.or_else(|| run.places.learn(start, chunk.next_place())) {
+            self.values.keep_chunk((run.meta.id, slot), &chunk);
         }
         Ok(chunk)
     }
@@ -222,15 +228,14 @@ impl Stored {
 
     /// The marks of a list that is known, if the tree has it still.
     fn marks_of(&self, list: List) -> Result<Option<Arc<[Mark]>>, IndexFault> {
-        let kept = Key::Marks { slot: list.slot };
-        if let Some(marks) = self.values.marks(kept) {
+        if let Some(marks) = self.values.marks(list.slot) {
             return Ok(Some(marks));
         }
         let Some((key, value)) = self.get_at_random(keys::marks(list.first.position))? else {
             return Ok(None);
         };
         let marks = marks::decode(values::unseal(&key, &value)?)?.into();
-        self.values.keep_marks(kept, &marks);
+        self.values.keep_marks(list.slot, &marks);
         Ok(Some(marks))
     }
 
@@ -251,7 +256,7 @@ impl Stored {
         let Some(first) = marks.first() else { return Ok(Some(mark)) };
         let next = self.first_mark_after(first.position)?;
         if let Some(slot) = self.mark_lists.learn(*first, next, added_count) {
-            self.values.keep_marks(Key::Marks { slot }, &marks.into());
+            self.values.keep_marks(slot, &marks.into());
         }
         Ok(Some(mark))
     }

@@ -7,6 +7,7 @@ use super::*;
 use crate::types::Revision;
 
 mod answers;
+mod caching;
 mod concurrent;
 mod damage;
 mod moving;
