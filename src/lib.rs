@@ -67,10 +67,10 @@ pub mod verify;
 pub use clock::{Clock, SystemClock};
 pub use cursor::{Cursor, StreamCursor, StreamInfo, Streams};
 pub use error::{Error, Result};
-pub use event::{Batch, ContentType, Event, Expected, NewEvent, Receipt, Tags};
+pub use event::{Batch, ContentType, Event, EventView, Expected, NewEvent, Receipt, Tags};
 pub use options::{Durability, Options};
 pub use report::{IndexRecovery, IndexTrouble, RecoveryReport, TornTail, Witness};
-pub use store::{RepairPlan, RepairReport, Store};
+pub use store::{ReadOnlyStore, RepairPlan, RepairReport, Store};
 pub use types::{
     EventId, NAME_LEN_MAX, NameFault, NameKind, Position, Revision, StoreId, Timestamp,
 };

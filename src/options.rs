@@ -63,6 +63,7 @@ pub struct Options {
     pub(crate) payload_len_max: u32,
     pub(crate) checkpoint_event_count: u64,
     pub(crate) index_cache_len: u64,
+    pub(crate) read_cache_len: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Option<Progress>,
 }
@@ -79,6 +80,7 @@ impl Options {
             payload_len_max: 16 << 20,
             checkpoint_event_count: 128 << 10,
             index_cache_len: 64 << 20,
+            read_cache_len: 32 << 20,
             clock: Arc::new(SystemClock),
             progress: None,
         }
@@ -158,6 +160,19 @@ impl Options {
     #[must_use]
     pub fn index_cache_len(mut self, bytes: u64) -> Self {
         self.index_cache_len = bytes;
+        self
+    }
+
+    /// How many bytes readers may use to share what several of them read. Default: 32 MiB.
+    ///
+    /// Blocks of events of which the checksums were verified are kept there, so that consumers which
+    /// follow the end, or read the same events at about the same time, read and verify each block
+    /// about once; and readers of streams find there what is read over and over. A reader that is
+    /// alone in its part of the log uses memory of its own instead, some 130 KiB. Less than 2 MiB make
+    /// blocks smaller; with less than 16 KiB nothing is shared.
+    #[must_use]
+    pub fn read_cache_len(mut self, bytes: u64) -> Self {
+        self.read_cache_len = bytes;
         self
     }
 

@@ -61,6 +61,8 @@ pub enum Witness {
     Record,
     /// The note of a clean close.
     CleanClose,
+    /// The note of how far the log was durable, which an open store writes now and then.
+    DurableNote,
     /// The committed position of a consumer.
     Consumer,
     /// The checkpoint of the index.

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::index::MemoryTree;
 use crate::inspect::Inspection;
 use crate::options::Options;
-use crate::store::{IndexPlace, RepairPlan, Store};
+use crate::store::{IndexPlace, ReadOnlyStore, RepairPlan, Store};
 
 /// A directory in memory, for one store, that fails and crashes as a real one may.
 ///
@@ -55,6 +55,16 @@ impl Simulation {
         options.check()?;
         let place = IndexPlace::Memory(self.tree.clone());
         options.open_in(Arc::new(self.directory.clone()), &place)
+    }
+
+    /// Opens the store in this directory for reading alone, beside whoever has it open.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Options::open_read_only`].
+    pub fn open_read_only(&self, options: &Options) -> Result<ReadOnlyStore> {
+        options.check()?;
+        options.open_read_only_in(Arc::new(self.directory.clone()))
     }
 
     /// Inspects the store in this directory, which may be open. What looks damaged is looked at

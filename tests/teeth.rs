@@ -209,8 +209,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the checksum of a record",
         "src/format/record.rs",
-        "if checksum_from(seed, covered) != header.checksum {",
-        "if checksum_from(seed, covered) == 0 && header.checksum == 1 {",
+        "if checksum_from(seed, covered) != sum {",
+        "if checksum_from(seed, covered) == 0 && sum == 1 {",
         &["recovery"],
     ),
     tooth(
@@ -294,8 +294,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "an address holds the event that the index says",
         "src/cursor/source.rs",
-        "Ok(event.filter(|event| event.stream() == stream && event.revision() == revision))",
-        "let _ = revision;\n        Ok(event)",
+        "Ok(Some(record).filter(|_| is_right))",
+        "let _ = is_right;\n        Ok(Some(record))",
         &["lib"],
     ),
     tooth(

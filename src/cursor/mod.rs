@@ -5,12 +5,16 @@
 //! no lock between two events.
 
 mod all;
+mod filter;
+mod later;
+mod page;
 mod source;
 mod stream;
 mod streams;
 mod times;
 
 pub use all::Cursor;
+pub(crate) use later::LaterIndex;
 pub(crate) use source::Source;
 pub use stream::StreamCursor;
 pub use streams::{StreamInfo, Streams};

@@ -6,19 +6,25 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crate::cursor::LaterIndex;
+use crate::cursor::page::Run;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::format::Record;
 use crate::index::{Index, IndexFault, Mark, Seek};
-use crate::log::Segments;
+use crate::log::{Segments, Tracker};
 use crate::segment::{Scanner, Window, find_record, wide};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Address, LogEnd, NameKind, Position, Revision, Timestamp, check_name};
 
-/// Bytes that are read for one event.
-const POINT_LEN: usize = 4 << 10;
 /// The most events that are held to be given out backwards.
-const BACKWARDS_COUNT_MAX: u64 = 1_024;
+pub(super) const BACKWARDS_COUNT_MAX: u64 = 1_024;
+
+/// How long to wait before looking again at what another process writes: about as long as it takes
+/// the writer to note how far that is durable.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Whether a stream can have this name. The index is asked for no other.
 fn is_name(stream: &str) -> bool {
@@ -30,23 +36,53 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
+/// Where single records are read, and up to which offset there.
+#[derive(Debug)]
+pub(crate) struct Near {
+    pub(crate) window: Window,
+    limit: u64,
+}
+
 /// What cursors of a store share.
 #[derive(Debug)]
 pub(crate) struct Source {
     segments: Arc<Segments>,
-    index: Arc<Index>,
+    index: Arc<LaterIndex>,
     /// Places in one segment, some way apart, for reading it backwards without the index.
     milestones: Mutex<Vec<(Address, Position)>>,
     closed: AtomicBool,
+    /// Finds out what another process has written, if that is who writes.
+    tracker: Option<Tracker>,
 }
 
 impl Source {
-    pub(crate) fn new(segments: Arc<Segments>, index: Arc<Index>) -> Self {
-        Self { segments, index, milestones: Mutex::default(), closed: AtomicBool::new(false) }
+    pub(crate) fn new(segments: Arc<Segments>, index: Arc<LaterIndex>) -> Self {
+        let milestones = Mutex::default();
+        Self { segments, index, milestones, closed: AtomicBool::new(false), tracker: None }
     }
 
+    /// What cursors share over a log that another process writes, without an index.
+    pub(crate) fn tracking(tracker: Tracker, no_index: Index) -> Self {
+        let index = Arc::new(LaterIndex::from(Arc::new(no_index)));
+        let source = Self::new(Arc::clone(tracker.segments()), index);
+        Self { tracker: Some(tracker), ..source }
+    }
+
+    /// The index, once it is open.
     pub(crate) fn index(&self) -> &Arc<Index> {
-        &self.index
+        self.index.wait()
+    }
+
+    /// The last mark before a place, if the index is open and has one.
+    fn mark_before(&self, seek: Seek) -> Option<Mark> {
+        self.index.look()?.mark_before(seek).ok().flatten()
+    }
+
+    /// Breaks an index that gave a mark without its event.
+    fn break_index(&self) {
+        if let Some(index) = self.index.look() {
+            index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
+        }
     }
 
     pub(crate) fn segments(&self) -> &Arc<Segments> {
@@ -55,7 +91,8 @@ impl Source {
 
     /// Ends reading: cursors fail with [`Error::Closed`] from now on.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, Ordering::SeqCst);
+        self.segments.wake();
     }
 
     /// Fails if the store is closed.
@@ -66,7 +103,28 @@ impl Source {
     /// The visible end, unless the store is closed.
     pub(crate) fn visible(&self) -> Result<LogEnd> {
         self.check_open()?;
+        self.tracker.as_ref().map_or(Ok(()), Tracker::refresh)?;
         Ok(self.segments.visible())
+    }
+
+    /// Waits until an event at `position` is visible, for `timeout` at most; says whether it is.
+    pub(crate) fn wait_for(&self, position: Position, timeout: Duration) -> Result<bool> {
+        let is_over = || self.closed.load(Ordering::Acquire);
+        let Some(_) = &self.tracker else {
+            let is_visible = self.segments.wait_beyond(position, timeout, is_over);
+            return self.check_open().map(|()| is_visible);
+        };
+        let deadline = Instant::now().checked_add(timeout);
+        let left =
+            || deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+        // Nobody tells what another process does.
+        while self.visible()?.position <= position {
+            if left().is_zero() {
+                return Ok(false);
+            }
+            self.segments.wait_beyond(position, left().min(LOOK_INTERVAL), is_over);
+        }
+        Ok(true)
     }
 
     /// Begins to read at `position`, which must be visible.
@@ -75,10 +133,13 @@ impl Source {
     /// asks for a place knows what is before it.
     pub(crate) fn locate(&self, position: Position) -> Result<Scanner> {
         let base = self.segments.holding(position);
-        let mark = self.index.mark_before(Seek::Position(position)).ok().flatten();
+        if position == base {
+            return self.segments.scan(base);
+        }
+        let mark = self.mark_before(Seek::Position(position));
         if let Some(mark) = mark.filter(|mark| mark.address.segment == base) {
             let scanner = self.segments.scan_at(mark.address, mark.position)?;
-            match self.advance(scanner, position) {
+            match self.skip_to(scanner, position) {
                 Err(Error::Corrupt { .. }) => {}
                 other => return other,
             }
@@ -86,9 +147,12 @@ impl Source {
             match self.advance(self.segments.scan(base)?, position) {
                 Err(error @ Error::Corrupt { .. }) => return self.behind(error, base, position),
                 other => {
-                    let scanner = other?;
-                    let what = "a mark without its event";
-                    self.index.mark_broken(IndexFault::Damaged { what });
+                    let mut scanner = other?;
+                    let file = self.segments.file(base)?;
+                    // What is damaged at the position itself is for the reader to find.
+                    if scanner.peek(self.segments.limit(&file)?).is_ok() {
+                        self.break_index();
+                    }
                     return Ok(scanner);
                 }
             }
@@ -97,6 +161,20 @@ impl Source {
             Err(error @ Error::Corrupt { .. }) => self.behind(error, base, position),
             other => other,
         }
+    }
+
+    /// Goes on until `position` is next, by the headers of the records before it, and makes sure
+    /// that the record there is one.
+    fn skip_to(&self, mut scanner: Scanner, position: Position) -> Result<Scanner> {
+        let file = self.segments.file(scanner.segment())?;
+        let limit = self.segments.limit(&file)?;
+        scanner.skip_to_last(limit, |claim| claim.position <= position)?;
+        // A header that lies leads to bytes that are no record, or the wrong one.
+        while scanner.position() < position {
+            scanner.advance(limit)?;
+        }
+        scanner.peek(limit)?;
+        Ok(scanner)
     }
 
     /// Begins to read at `position` behind damage, or fails with `error` if no record stands
@@ -119,7 +197,7 @@ impl Source {
         let file = self.segments.file(scanner.segment())?;
         let limit = self.segments.limit(&file)?;
         while scanner.position() < position {
-            scanner.read(limit)?;
+            scanner.advance(limit)?;
         }
         Ok(scanner)
     }
@@ -127,32 +205,42 @@ impl Source {
     /// The position of the first visible event recorded at `time` or later; the visible end if
     /// there is none.
     pub(crate) fn position_at(&self, time: Timestamp) -> Result<Position> {
-        let visible = self.visible()?;
-        let mark = self.index.mark_before(Seek::Time(time)).ok().flatten();
-        let mut scanner = match mark.filter(|mark| mark.position < visible.position) {
+        let visible = self.visible()?.position;
+        let found = self.scanner_at(time, visible)?;
+        Ok(found.map_or(visible, |scanner| scanner.position()))
+    }
+
+    /// Begins to read at the first event before `visible` that was recorded at `time` or later;
+    /// `None` if there is none.
+    pub(crate) fn scanner_at(&self, time: Timestamp, visible: Position) -> Result<Option<Scanner>> {
+        let mark = self.mark_before(Seek::Time(time));
+        let mut scanner = match mark.filter(|mark| mark.position < visible) {
             Some(mark) => self.scan_from_mark(&mark, time)?,
             None => self.segments.scan(self.segment_before(time)?)?,
         };
-        while scanner.position() < visible.position {
+        while scanner.position() < visible {
             scanner = self.segments.cross(scanner)?;
             let file = self.segments.file(scanner.segment())?;
             let limit = self.segments.limit(&file)?;
-            let stop = self.stop(&scanner, visible.position);
+            let stop = self.stop(&scanner, visible);
             while scanner.position() < stop {
-                let (record, _) = scanner.read(limit)?;
-                if record.parts.recorded_at >= time {
-                    return Ok(record.parts.position);
+                if scanner.peek(limit)? >= time {
+                    return Ok(Some(scanner));
                 }
+                scanner.advance(limit)?;
             }
         }
-        Ok(visible.position)
+        Ok(None)
     }
 
-    /// Begins to read at a mark before `time`, if the record there is the one it speaks of; if not,
-    /// where the segments tell.
+    /// Begins to read at a mark before `time`, or after it, as near as can be told by the headers
+    /// of the records there. If the record at the mark is not the one it speaks of, begins where the
+    /// segments tell.
     fn scan_from_mark(&self, mark: &Mark, time: Timestamp) -> Result<Scanner> {
         match self.read_mark(mark) {
-            Ok((scanner, at)) if at == mark.recorded_at && at < time => return Ok(scanner),
+            Ok((scanner, at)) if at == mark.recorded_at && at < time => {
+                return self.skip_before(scanner, mark, time);
+            }
             Err(error @ Error::Corrupt { .. }) if self.is_record_there(mark.address)? => {
                 return Err(error);
             }
@@ -160,8 +248,28 @@ impl Source {
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error),
         }
-        self.index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
+        self.break_index();
         self.segments.scan(self.segment_before(time)?)
+    }
+
+    /// Goes on to a record that was recorded before `time`, by the headers of those before it: that
+    /// is where it should be if its own checksum says so. If not, whoever reads on from the mark
+    /// learns why.
+    fn skip_before(&self, scanner: Scanner, mark: &Mark, time: Timestamp) -> Result<Scanner> {
+        let mut ahead = scanner;
+        let file = self.segments.file(ahead.segment())?;
+        let limit = self.segments.limit(&file)?;
+        let visible = self.segments.visible().position;
+        let stop = self.stop(&ahead, visible);
+        if ahead.position() >= stop {
+            return Ok(ahead);
+        }
+        ahead.skip_to_last(limit, |claim| claim.recorded_at < time && claim.position < stop)?;
+        match ahead.peek(limit) {
+            Err(Error::Corrupt { .. }) => self.segments.scan_at(mark.address, mark.position),
+            // Records of one segment ascend in time, so all before it are earlier, too.
+            _ => Ok(ahead),
+        }
     }
 
     /// Reads the record that a mark speaks of, and when it was recorded.
@@ -195,15 +303,16 @@ impl Source {
         Ok(low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default())
     }
 
-    /// The last events before `end`, ascending: at least one if there is one, all of one
-    /// segment.
-    pub(crate) fn events_before(&self, end: Position) -> Result<VecDeque<Event>> {
+    /// The last events before `end`, ascending: at least one if there is one, all of one segment,
+    /// and about `count` with the index, up to [`BACKWARDS_COUNT_MAX`] without.
+    pub(crate) fn events_before(&self, end: Position, count: u64) -> Result<VecDeque<Event>> {
         let mut events = VecDeque::new();
         let Some(last) = end.previous() else { return Ok(events) };
         let base = self.segments.holding(last);
-        let mark = self.index.mark_before(Seek::Position(last)).ok().flatten();
+        let wanted = Position::new(end.get().saturating_sub(count)).max(base);
+        let mark = self.mark_before(Seek::Position(wanted));
         let mut scanner = match mark.filter(|mark| mark.address.segment == base) {
-            Some(mark) => self.locate(mark.position)?,
+            Some(_) => self.locate(wanted)?,
             None => self.scan_before(base, end)?,
         };
         let file = self.segments.file(base)?;
@@ -249,7 +358,7 @@ impl Source {
         if !is_name(stream) {
             return Ok(Revision::START);
         }
-        if let Ok(end) = self.index.stream_end(stream) {
+        if let Ok(end) = self.index().stream_end(stream) {
             self.wait_until_visible();
             return Ok(end);
         }
@@ -290,7 +399,7 @@ impl Source {
         if !is_name(stream) {
             return Some(Vec::new());
         }
-        let addresses = self.index.addresses(stream, revisions).ok();
+        let addresses = self.index().addresses(stream, revisions).ok();
         self.wait_until_visible();
         addresses
     }
@@ -305,7 +414,7 @@ impl Source {
         if !prefix.is_empty() && !is_name(prefix) {
             return Some(Vec::new());
         }
-        let streams = self.index.streams(prefix, after, count_max).ok();
+        let streams = self.index().streams(prefix, after, count_max).ok();
         self.wait_until_visible();
         streams
     }
@@ -316,34 +425,39 @@ impl Source {
         let _ = self.segments.visible();
     }
 
-    /// Reads the event of a revision at an address that the index gave; `None` if something else
-    /// stands there, so that the index is wrong.
-    pub(crate) fn event_at(
+    /// Reads the record of a revision at an address that the index gave, which is in the window of
+    /// `near` then; `None` if something else stands there, so that the index is wrong.
+    pub(crate) fn record_at(
         &self,
-        window: &mut Option<Window>,
-        address: Address,
-        stream: &str,
-        revision: Revision,
-    ) -> Result<Option<Event>> {
-        let file = match self.segments.file(address.segment) {
-            Err(error) if is_missing(&error) => return Ok(None),
-            other => other?,
+        near: &mut Option<Near>,
+        (address, run): (Address, Run),
+        (stream, revision): (&str, Revision),
+    ) -> Result<Option<Record>> {
+        // The limit is looked up again only when it must be: that may be a system call.
+        let is_near = |near: &Near| {
+            near.window.file().base() == address.segment && address.offset < near.limit
         };
-        let limit = self.segments.limit(&file)?;
-        let mut of_file = window
-            .take()
-            .filter(|window| window.file().base() == address.segment)
-            .unwrap_or_else(|| Window::new(file, POINT_LEN));
-        let event = match of_file.record_at(address.offset, limit) {
-            Ok(record) => Some(of_file.event(&record)),
+        if !near.as_ref().is_some_and(is_near) {
+            let window = match self.segments.window(address.segment) {
+                Err(error) if is_missing(&error) => return Ok(None),
+                other => other?,
+            };
+            *near = Some(Near { limit: self.segments.limit(window.file())?, window });
+        }
+        let Some(Near { window, limit }) = near else { return Ok(None) };
+        if run.start() != run.end() {
+            window.cover_run(&run, *limit)?;
+        }
+        let record = match window.record_at(address.offset, *limit) {
+            Ok(record) => record,
             Err(error @ Error::Corrupt { .. }) if self.is_record_there(address)? => {
                 return Err(error);
             }
-            Err(Error::Corrupt { .. }) => None,
+            Err(Error::Corrupt { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        *window = Some(of_file);
-        Ok(event.filter(|event| event.stream() == stream && event.revision() == revision))
+        let is_right = record.parts.revision == revision && window.stream(&record) == stream;
+        Ok(Some(record).filter(|_| is_right))
     }
 
     /// Whether a scan of the segment comes to `address`, so that a record should begin there.
@@ -355,10 +469,11 @@ impl Source {
         let mut scanner = self.segments.scan(address.segment)?;
         let file = self.segments.file(address.segment)?;
         let limit = self.segments.limit(&file)?;
-        while scanner.offset() < address.offset {
+        let stop = self.stop(&scanner, self.segments.visible().position);
+        while scanner.offset() < address.offset && scanner.position() < stop {
             scanner.read(limit)?;
         }
-        Ok(scanner.offset() == address.offset && address.offset < limit)
+        Ok(scanner.offset() == address.offset && scanner.position() < stop)
     }
 }
 
@@ -416,7 +531,7 @@ mod tests {
         let tree = Box::new(MemoryTree::default());
         let index = Index::open(tree, segments.store(), options).unwrap().0;
         index.add(&entries, segments.visible());
-        let source = Arc::new(Source::new(Arc::new(segments), Arc::new(index)));
+        let source = Arc::new(Source::new(Arc::new(segments), Arc::new(Arc::new(index).into())));
         assert!(source.index().fault().is_none());
         let read = |cursor: StreamCursor| {
             let texts = cursor.map(|event| event.unwrap().payload().to_vec());

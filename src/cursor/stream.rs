@@ -1,20 +1,20 @@
 //! The cursor over one stream.
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::ops::RangeBounds;
+use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crate::cursor::filter::Filter;
+use crate::cursor::page::Page;
+use crate::cursor::source::Near;
 use crate::cursor::times::Times;
 use crate::cursor::{Cursor, Direction, Source};
 use crate::error::Result;
-use crate::event::Event;
+use crate::event::{Event, EventView};
+use crate::format::Record;
 use crate::index::IndexFault;
-use crate::segment::Window;
-use crate::types::{Address, Revision, Timestamp};
-
-/// How many addresses are asked of the index at once.
-const PAGE_COUNT: u64 = 256;
+use crate::types::{Revision, Timestamp};
 
 /// Reads the events of one stream, in the order of their revisions or against it.
 ///
@@ -41,6 +41,7 @@ pub struct StreamCursor {
     direction: Direction,
     from: Option<Revision>,
     times: Times,
+    filter: Filter,
     place: Option<Place>,
 }
 
@@ -48,16 +49,41 @@ pub struct StreamCursor {
 struct Place {
     revision: Revision,
     /// Addresses of the next revisions in the cursor's direction.
-    page: VecDeque<Address>,
-    window: Option<Window>,
+    page: Page,
+    near: Option<Near>,
     /// Reads everything, if the index cannot tell where the stream is.
-    scan: Option<Cursor>,
+    scan: Option<Box<Cursor>>,
     failed: bool,
 }
 
 impl Place {
-    fn at(revision: Revision) -> Self {
-        Self { revision, page: VecDeque::new(), window: None, scan: None, failed: false }
+    fn at(revision: Revision, direction: Direction) -> Self {
+        Self { revision, page: Page::new(direction), near: None, scan: None, failed: false }
+    }
+}
+
+/// An event of the stream, where it was read.
+enum Found {
+    /// In the window near the place.
+    Near(Record),
+    /// By a scan.
+    Kept(Event),
+}
+
+impl Found {
+    /// The event; `None` if it is not where it was.
+    fn view<'a>(&'a self, near: Option<&'a Near>) -> Option<EventView<'a>> {
+        match self {
+            Self::Near(record) => near.map(|near| near.window.view(record)),
+            Self::Kept(event) => Some(event.view()),
+        }
+    }
+
+    fn recorded_at(&self) -> Timestamp {
+        match self {
+            Self::Near(record) => record.parts.recorded_at,
+            Self::Kept(event) => event.recorded_at(),
+        }
     }
 }
 
@@ -74,6 +100,7 @@ impl StreamCursor {
             direction: Direction::Forwards,
             from: None,
             times: Times::default(),
+            filter: Filter::default(),
             place: None,
         }
     }
@@ -105,6 +132,16 @@ impl StreamCursor {
         self
     }
 
+    /// Gives only events of these types; none, if there are none.
+    ///
+    /// Others are read and checked all the same, and [`StreamCursor::next_revision`] passes them.
+    #[must_use]
+    pub fn event_types(mut self, types: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let types = types.into_iter().map(|name| name.into().into_boxed_str()).collect();
+        self.filter = self.filter.with_types(types);
+        self
+    }
+
     /// The stream it reads.
     #[must_use]
     pub fn stream(&self) -> &str {
@@ -119,11 +156,63 @@ impl StreamCursor {
         self.place.as_ref().map_or(self.from.unwrap_or_default(), |place| place.revision)
     }
 
+    /// Calls `visit` with one event after the other, each lent for that call, until it says
+    /// [`Break`](ControlFlow::Break) or there are no more for now, as [`Cursor::visit`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cursor::visit`].
+    pub fn visit(&mut self, mut visit: impl FnMut(EventView<'_>) -> ControlFlow<()>) -> Result<()> {
+        let begun = self.place.take().map_or_else(|| self.begin(), Ok);
+        let mut place = match begun {
+            Ok(place) => place,
+            Err(error) => {
+                let at = Place::at(self.next_revision(), self.direction);
+                self.place = Some(Place { failed: true, ..at });
+                return Err(error);
+            }
+        };
+        let visited = if place.failed { Ok(()) } else { self.visit_from(&mut place, &mut visit) };
+        place.failed |= visited.is_err();
+        self.place = Some(place);
+        visited
+    }
+
+    /// Waits until there may be an event to give, for `timeout` at most, and says whether there may,
+    /// as [`Cursor::wait`] does. Forwards, each event of the store is a reason to look at the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`](crate::Error::Closed), also if the store is closed meanwhile; and those of
+    /// [`Store::stream_end`](crate::Store::stream_end).
+    pub fn wait(&self, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            let seen = self.source.visible()?.position;
+            let next = self.next_revision();
+            let is_there = match self.direction {
+                Direction::Forwards => self.source.stream_end(&self.stream)? > next,
+                Direction::Backwards if self.place.is_none() && self.from.is_none() => {
+                    self.source.stream_end(&self.stream)? > Revision::START
+                }
+                Direction::Backwards => next > Revision::START,
+            };
+            if is_there || self.direction == Direction::Backwards {
+                return Ok(is_there);
+            }
+            let left =
+                deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+            if !self.source.wait_for(seen, left)? {
+                return Ok(false);
+            }
+        }
+    }
+
     fn begin(&self) -> Result<Place> {
         self.source.check_open()?;
         let from = self.from.unwrap_or_default();
         // Forwards, the end of the stream matters only for finding a time.
-        Ok(Place::at(match (self.direction, self.times) {
+        let revision = match (self.direction, self.times) {
             (Direction::Forwards, Times { since: None, .. }) => from,
             (Direction::Forwards, Times { since: Some(time), .. }) => {
                 self.revision_at(time, self.source.stream_end(&self.stream)?)?.max(from)
@@ -134,17 +223,20 @@ impl StreamCursor {
                 let until = until.map(|time| self.revision_at(time, end)).transpose()?;
                 until.map_or(from, |until| until.min(from))
             }
-        }))
+        };
+        Ok(Place::at(revision, self.direction))
     }
 
     /// The first of the revisions below `end` that was recorded at `time` or later.
     fn revision_at(&self, time: Timestamp, end: Revision) -> Result<Revision> {
         let (mut low, mut high) = (0, end.get());
+        // Backwards, so that no more than one address is asked for.
+        let mut place = Place::at(Revision::START, Direction::Backwards);
         while low < high {
             let middle = low.midpoint(high);
-            let mut place = Place::at(Revision::new(middle));
-            let event = self.event_at(&mut place, Revision::new(middle))?;
-            if event.is_some_and(|event| event.recorded_at() < time) {
+            place.page = Page::of_one();
+            let found = self.find(&mut place, Revision::new(middle))?;
+            if found.is_some_and(|found| found.recorded_at() < time) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -154,20 +246,19 @@ impl StreamCursor {
     }
 
     /// Reads one revision, which must not be after the end; `None` if it is not visible yet.
-    fn event_at(&self, place: &mut Place, revision: Revision) -> Result<Option<Event>> {
+    fn find(&self, place: &mut Place, revision: Revision) -> Result<Option<Found>> {
         if place.scan.is_none() {
-            if place.page.is_empty() {
-                self.fill(place, revision);
+            if place.page.is_empty()
+                && let Some(addresses) =
+                    self.source.addresses(&self.stream, place.page.wanted(revision))
+            {
+                place.page.fill(addresses);
             }
-            let address = match self.direction {
-                Direction::Forwards => place.page.pop_front(),
-                Direction::Backwards => place.page.pop_back(),
-            };
-            if let Some(address) = address {
+            if let Some((address, run)) = place.page.next() {
                 let source = &self.source;
-                let found = source.event_at(&mut place.window, address, &self.stream, revision)?;
-                if found.is_some() {
-                    return Ok(found);
+                let wanted = (&*self.stream, revision);
+                if let Some(record) = source.record_at(&mut place.near, (address, run), wanted)? {
+                    return Ok(Some(Found::Near(record)));
                 }
                 source
                     .index()
@@ -181,59 +272,47 @@ impl StreamCursor {
         self.scan_to(place, revision)
     }
 
-    /// Asks the index for the addresses of `revision` and of those after it in this direction.
-    fn fill(&self, place: &mut Place, revision: Revision) {
-        let revisions = match self.direction {
-            Direction::Forwards => revision..revision.plus(PAGE_COUNT),
-            Direction::Backwards => {
-                let end = revision.next();
-                Revision::new(end.get().saturating_sub(PAGE_COUNT))..end
-            }
-        };
-        if let Some(addresses) = self.source.addresses(&self.stream, revisions) {
-            place.page = addresses.into();
-        }
-    }
-
     /// Finds a revision without the index, by reading everything in this direction.
-    fn scan_to(&self, place: &mut Place, revision: Revision) -> Result<Option<Event>> {
+    fn scan_to(&self, place: &mut Place, revision: Revision) -> Result<Option<Found>> {
         let scan = place.scan.get_or_insert_with(|| {
             let all = Cursor::new(Arc::clone(&self.source), Arc::clone(&self.store));
-            match self.direction {
+            let all = all.filtered(Filter::of_stream(Arc::clone(&self.stream)));
+            Box::new(match self.direction {
                 Direction::Forwards => all,
                 Direction::Backwards => all.backwards(),
-            }
+            })
         });
         for event in scan {
             let event = event?;
-            if event.stream() == &*self.stream && event.revision() == revision {
-                return Ok(Some(event));
+            if event.revision() == revision {
+                return Ok(Some(Found::Kept(event)));
             }
         }
         Ok(None)
     }
 
-    fn next_event(&self, place: &mut Place) -> Result<Option<Event>> {
-        self.source.check_open()?;
+    fn visit_from(
+        &self,
+        place: &mut Place,
+        visit: &mut impl FnMut(EventView<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
         loop {
-            let revision = match self.direction {
-                Direction::Forwards => place.revision,
-                Direction::Backwards => match place.revision.previous() {
-                    Some(revision) => revision,
-                    None => return Ok(None),
-                },
-            };
-            let Some(event) = self.event_at(place, revision)? else { return Ok(None) };
-            let (time, forwards) = (event.recorded_at(), self.direction == Direction::Forwards);
+            self.source.check_open()?;
+            let forwards = self.direction == Direction::Forwards;
+            let revision = if forwards { Some(place.revision) } else { place.revision.previous() };
+            let Some(revision) = revision else { return Ok(()) };
+            let Some(found) = self.find(place, revision)? else { return Ok(()) };
+            let time = found.recorded_at();
             let (early, late) = (self.times.begins_after(time), self.times.ends_before(time));
-            let past = if forwards { late } else { early };
-            if past {
+            if if forwards { late } else { early } {
                 place.page.clear();
-                return Ok(None);
+                return Ok(());
             }
             place.revision = if forwards { revision.next() } else { revision };
-            if !(early || late) {
-                return Ok(Some(event));
+            let event = found.view(place.near.as_ref());
+            let Some(event) = event.filter(|event| self.filter.takes(event)) else { continue };
+            if !(early || late) && visit(event).is_break() {
+                return Ok(());
             }
         }
     }
@@ -243,18 +322,11 @@ impl Iterator for StreamCursor {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let begun = self.place.take().map_or_else(|| self.begin(), Ok);
-        let mut place = match begun {
-            Ok(place) => place,
-            Err(error) => {
-                let failed = Place { failed: true, ..Place::at(self.next_revision()) };
-                self.place = Some(failed);
-                return Some(Err(error));
-            }
-        };
-        let next = if place.failed { Ok(None) } else { self.next_event(&mut place) };
-        place.failed |= next.is_err();
-        self.place = Some(place);
-        next.transpose()
+        let mut next = None;
+        let visited = self.visit(|event| {
+            next = Some(event.to_event());
+            ControlFlow::Break(())
+        });
+        visited.map(|()| next).transpose()
     }
 }

@@ -64,11 +64,13 @@ impl ContentType {
 
     /// The encoding with this number.
     #[must_use]
+    #[inline]
     pub fn from_code(code: u8) -> Self {
-        CODES
-            .iter()
-            .find(|(_, of, _)| *of == code)
-            .map_or(Self::Other(code), |(named, _, _)| *named)
+        // Codes are numbered from 0 on, in the order of the table.
+        match CODES.get(usize::from(code)) {
+            Some((named, _, _)) => *named,
+            None => Self::Other(code),
+        }
     }
 
     /// Makes `value` into a payload of this encoding.

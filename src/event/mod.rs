@@ -13,4 +13,4 @@ pub use batch::{Batch, Expected, Receipt};
 pub use content::ContentType;
 pub use new_event::NewEvent;
 pub(crate) use stored::{Block, EventParts};
-pub use stored::{Event, Tags};
+pub use stored::{Event, EventView, Tags};

@@ -1,6 +1,7 @@
 //! An event as a consumer gets it: a view into the block of bytes it was read in.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -9,8 +10,26 @@ use crate::error::{Error, Result};
 use crate::event::ContentType;
 use crate::types::{EventId, Position, Revision, Timestamp};
 
-/// Bytes read from a segment at once, shared by the events in them.
-pub(crate) type Block = Arc<Vec<u8>>;
+/// Bytes read from a segment at once, for the events in them.
+#[derive(Debug)]
+pub(crate) enum Block {
+    /// Of one reader alone, who may use the memory again.
+    Own(Vec<u8>),
+    /// Of several readers. Each has a `Block` of its own, so that their events do not count
+    /// references in the same place.
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Deref for Block {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
 
 /// A fact that was appended, as it was appended, with its place and its recorded time.
 ///
@@ -19,7 +38,21 @@ pub(crate) type Block = Arc<Vec<u8>>;
 #[derive(Clone)]
 pub struct Event {
     parts: EventParts,
-    block: Block,
+    block: Arc<Block>,
+}
+
+/// An event that is lent for as long as it is looked at: what [`Cursor::visit`] hands out.
+///
+/// It has all that an [`Event`] has and costs less, for it takes no part in keeping its bytes
+/// alive. [`EventView::to_event`] makes it one that may be kept.
+///
+/// [`Cursor::visit`]: crate::Cursor::visit
+#[derive(Clone, Copy)]
+pub struct EventView<'a> {
+    parts: &'a EventParts,
+    block: &'a Arc<Block>,
+    /// Those of the block, so that they are not looked for at each access.
+    bytes: &'a [u8],
 }
 
 /// The fixed fields of an event, and the byte offsets in its block between which its parts lie.
@@ -44,15 +77,140 @@ pub(crate) struct EventParts {
     pub(crate) payload_end: u32,
 }
 
+impl EventParts {
+    /// The parts of nothing.
+    pub(crate) fn none() -> Self {
+        Self {
+            position: Position::START,
+            revision: Revision::START,
+            recorded_at: Timestamp::MIN,
+            id: EventId::from_bytes([0; 16]),
+            content_type: ContentType::Bytes,
+            ends_batch: false,
+            stream_start: 0,
+            stream_end: 0,
+            type_end: 0,
+            key_start: 0,
+            key_end: 0,
+            tags_start: 0,
+            tags_end: 0,
+            metadata_end: 0,
+            payload_end: 0,
+        }
+    }
+}
+
 impl Event {
     /// An event whose parts lie in `block`. Names among them must have been found to be UTF-8.
-    pub(crate) fn new(parts: EventParts, block: Block) -> Self {
+    pub(crate) fn new(parts: EventParts, block: Arc<Block>) -> Self {
         Self { parts, block }
+    }
+
+    /// The event as a view.
+    #[must_use]
+    pub fn view(&self) -> EventView<'_> {
+        EventView::new(&self.parts, &self.block)
     }
 
     /// The stream it was appended to.
     #[must_use]
     pub fn stream(&self) -> &str {
+        self.view().stream()
+    }
+
+    /// Its place among all events.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.view().position()
+    }
+
+    /// Its place in its stream.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.view().revision()
+    }
+
+    /// When the store recorded it. Later batches have later times; the events of one batch
+    /// have the same.
+    #[must_use]
+    pub fn recorded_at(&self) -> Timestamp {
+        self.view().recorded_at()
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        self.view().id()
+    }
+
+    /// Its type, such as `item-added`.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        self.view().event_type()
+    }
+
+    /// The encoding of its payload.
+    #[must_use]
+    pub fn content_type(&self) -> ContentType {
+        self.view().content_type()
+    }
+
+    /// The bytes of its payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.view().payload()
+    }
+
+    /// What its producer kept with it; empty if nothing.
+    #[must_use]
+    pub fn metadata(&self) -> &[u8] {
+        self.view().metadata()
+    }
+
+    /// The key that its producer gave it to tell repeated requests by.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&[u8]> {
+        self.view().idempotency_key()
+    }
+
+    /// Its tags, in the order they were given.
+    #[must_use]
+    pub fn tags(&self) -> Tags<'_> {
+        self.view().tags()
+    }
+
+    /// Whether it is the last event of its batch.
+    #[must_use]
+    pub fn ends_batch(&self) -> bool {
+        self.view().ends_batch()
+    }
+
+    /// Makes its payload into a value, by its content type: JSON (feature `json`) or bincode.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] if the payload is no such value, or of an encoding that annals does
+    /// not know how to read.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        self.view().decode()
+    }
+}
+
+impl<'a> EventView<'a> {
+    /// A view of an event whose parts lie in `block`, as for [`Event::new`].
+    pub(crate) fn new(parts: &'a EventParts, block: &'a Arc<Block>) -> Self {
+        Self { parts, block, bytes: block }
+    }
+
+    /// The event, to be kept. Copies no payload.
+    #[must_use]
+    pub fn to_event(&self) -> Event {
+        Event::new(*self.parts, Arc::clone(self.block))
+    }
+
+    /// The stream it was appended to.
+    #[must_use]
+    pub fn stream(&self) -> &'a str {
         self.name(self.parts.stream_start, self.parts.stream_end)
     }
 
@@ -83,7 +241,7 @@ impl Event {
 
     /// Its type, such as `item-added`.
     #[must_use]
-    pub fn event_type(&self) -> &str {
+    pub fn event_type(&self) -> &'a str {
         self.name(self.parts.stream_end, self.parts.type_end)
     }
 
@@ -95,25 +253,25 @@ impl Event {
 
     /// The bytes of its payload.
     #[must_use]
-    pub fn payload(&self) -> &[u8] {
+    pub fn payload(&self) -> &'a [u8] {
         self.bytes(self.parts.metadata_end, self.parts.payload_end)
     }
 
     /// What its producer kept with it; empty if nothing.
     #[must_use]
-    pub fn metadata(&self) -> &[u8] {
+    pub fn metadata(&self) -> &'a [u8] {
         self.bytes(self.parts.tags_end, self.parts.metadata_end)
     }
 
     /// The key that its producer gave it to tell repeated requests by.
     #[must_use]
-    pub fn idempotency_key(&self) -> Option<&[u8]> {
+    pub fn idempotency_key(&self) -> Option<&'a [u8]> {
         Some(self.bytes(self.parts.key_start, self.parts.key_end)).filter(|key| !key.is_empty())
     }
 
     /// Its tags, in the order they were given.
     #[must_use]
-    pub fn tags(&self) -> Tags<'_> {
+    pub fn tags(&self) -> Tags<'a> {
         Tags(self.bytes(self.parts.tags_start, self.parts.tags_end))
     }
 
@@ -138,20 +296,28 @@ impl Event {
         })
     }
 
-    fn bytes(&self, start: u32, end: u32) -> &[u8] {
+    /// The bytes of [`Self::stream`].
+    pub(crate) fn stream_bytes(&self) -> &'a [u8] {
+        self.bytes(self.parts.stream_start, self.parts.stream_end)
+    }
+
+    /// The bytes of [`Self::event_type`].
+    pub(crate) fn type_bytes(&self) -> &'a [u8] {
+        self.bytes(self.parts.stream_end, self.parts.type_end)
+    }
+
+    fn bytes(&self, start: u32, end: u32) -> &'a [u8] {
         let wide = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
-        self.block.get(wide(start)..wide(end)).unwrap_or_default()
+        self.bytes.get(wide(start)..wide(end)).unwrap_or_default()
     }
 
     /// The text between two offsets, which was found to be UTF-8 when the event was made.
-    fn name(&self, start: u32, end: u32) -> &str {
+    fn name(&self, start: u32, end: u32) -> &'a str {
         std::str::from_utf8(self.bytes(start, end)).unwrap_or_default()
     }
-}
 
-impl fmt::Debug for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event")
+    fn describe(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        f.debug_struct(name)
             .field("position", &self.position().get())
             .field("stream", &self.stream())
             .field("revision", &self.revision().get())
@@ -161,6 +327,24 @@ impl fmt::Debug for Event {
             .field("content_type", &self.content_type())
             .field("payload_len", &self.payload().len())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().describe(f, "Event")
+    }
+}
+
+impl fmt::Debug for EventView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f, "EventView")
+    }
+}
+
+impl From<EventView<'_>> for Event {
+    fn from(view: EventView<'_>) -> Self {
+        view.to_event()
     }
 }
 

@@ -16,6 +16,7 @@ const CHECKSUM_LEN: usize = size_of::<u32>();
 pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
+    #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -32,24 +33,29 @@ impl<'a> Fields<'a> {
         Ok(Self(rest))
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let (field, rest) = self.0.split_first_chunk::<N>().ok_or(Fault("a whole field"))?;
         self.0 = rest;
         Ok(*field)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, Fault> {
         self.array::<1>().map(|[byte]| byte)
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, Fault> {
         self.array().map(u32::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Result<u64, Fault> {
         self.array().map(u64::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self) -> Result<i64, Fault> {
         self.array().map(i64::from_le_bytes)
     }

@@ -4,6 +4,7 @@
 //! bytes and gives values that could not exist if the bytes were bad, and the other way round.
 
 mod clean;
+mod durable;
 mod fields;
 mod footer;
 #[cfg(feature = "fuzzing")]
@@ -14,13 +15,14 @@ mod slots;
 mod store_meta;
 
 pub(crate) use clean::CleanNote;
+pub(crate) use durable::{DURABLE_LEN, DurableNote};
 pub(crate) use fields::Fault;
 pub(crate) use footer::{FOOTER_LEN, Footer};
 #[cfg(feature = "fuzzing")]
 pub(crate) use mend::{mend_block, mend_checksums, mend_links, mend_record};
 pub(crate) use record::{
     Claim, HEADER_LEN as RECORD_HEADER_LEN, LEN_MIN as RECORD_LEN_MIN, Record, RecordFault,
-    ToRecord, encode as encode_record, encoded_len as record_len, tags_len,
+    ToRecord, Trust, encode as encode_record, encoded_len as record_len, tags_len,
 };
 pub(crate) use segment_header::{HEADER_LEN as SEGMENT_HEADER_LEN, SegmentHeader};
 pub(crate) use slots::{SLOTS_LEN, Slot};

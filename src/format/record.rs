@@ -4,7 +4,7 @@
 
 use crate::event::{ContentType, EventParts, NewEvent};
 use crate::format::fields::{Fault, Fields};
-use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name};
+use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name, is_plain_name};
 
 /// Bytes before the body.
 pub(crate) const HEADER_LEN: usize = 64;
@@ -39,6 +39,14 @@ impl From<Fault> for RecordFault {
     fn from(fault: Fault) -> Self {
         Self::Bad(fault)
     }
+}
+
+/// What is known of bytes that are read as a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    Nothing,
+    /// They were read as one before, and found to be right.
+    Checked,
 }
 
 /// What to write as a record.
@@ -79,6 +87,7 @@ pub(crate) struct Claim {
     pub(crate) position: Position,
     /// Bytes of the whole record.
     pub(crate) len: u64,
+    pub(crate) recorded_at: Timestamp,
     pub(crate) witness: Option<Position>,
 }
 
@@ -145,10 +154,20 @@ pub(crate) fn encode(record: &ToRecord<'_>, bytes: &mut Vec<u8>) -> u32 {
 }
 
 /// The checksum of `bytes` after those that `seed` is the checksum of.
+#[inline]
 pub(super) fn checksum_from(seed: u32, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(seed);
     hasher.update(bytes);
     hasher.finalize()
+}
+
+/// Fails unless `sum` is the checksum of `covered`.
+#[inline]
+fn check_sum(seed: u32, covered: &[u8], sum: u32) -> Result<(), Fault> {
+    if checksum_from(seed, covered) != sum {
+        return Err(Fault("a record that matches its checksum"));
+    }
+    Ok(())
 }
 
 /// A length as wide as its field.
@@ -210,6 +229,7 @@ struct Header {
 }
 
 impl Header {
+    #[inline]
     fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, Fault> {
         let mut fields = Fields::new(bytes);
         Ok(Self {
@@ -230,6 +250,7 @@ impl Header {
     }
 
     /// The durable end that the record witnesses, or a fault if it claims one before the start.
+    #[inline]
     fn witness(&self) -> Result<Option<Position>, Fault> {
         if self.undurable_count == UNKNOWN {
             return Ok(None);
@@ -244,6 +265,7 @@ impl Header {
 impl Record {
     /// The length of the record at the start of `bytes`, before anything but its bounds has
     /// been checked.
+    #[inline]
     fn len_of(header: &Header) -> Result<usize, Fault> {
         let len = usize::try_from(header.len).map_err(|_| Fault("a length in range"))?;
         if len < LEN_MIN || !len.is_multiple_of(ALIGNMENT) {
@@ -268,6 +290,7 @@ impl Record {
         (fits && names && header.flags & FLAGS_UNUSED == 0).then_some(Claim {
             position,
             len: u64::from(header.len),
+            recorded_at: Timestamp::from_nanos(header.recorded_at),
             witness,
         })
     }
@@ -277,6 +300,24 @@ impl Record {
     /// Checks all that the record says of itself (rules 1, 2 and 5 of `docs/format.md`,
     /// section 3); whether it is the *next* record is for the reader to check.
     pub(crate) fn decode(block: &[u8], start: usize, seed: u32) -> Result<Self, RecordFault> {
+        let mut record = Self::none();
+        record.read(block, start, seed, Trust::Nothing).map(|()| record)
+    }
+
+    /// What stands where no record was read yet.
+    pub(crate) fn none() -> Self {
+        Self { checksum: 0, previous: 0, len: 0, witness: None, parts: EventParts::none() }
+    }
+
+    /// As [`Self::decode`], into this one; what is said to have been checked is not checked again.
+    #[inline]
+    pub(crate) fn read(
+        &mut self,
+        block: &[u8],
+        start: usize,
+        seed: u32,
+        trust: Trust,
+    ) -> Result<(), RecordFault> {
         let bytes = block.get(start..).unwrap_or_default();
         let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err(RecordFault::Short { len: HEADER_LEN });
@@ -285,18 +326,14 @@ impl Record {
         let len = Self::len_of(&header)?;
         let bytes = bytes.get(..len).ok_or(RecordFault::Short { len })?;
         let covered = bytes.get(CHECKSUM_LEN..).unwrap_or_default();
-        if checksum_from(seed, covered) != header.checksum {
-            return Err(Fault("a record that matches its checksum").into());
+        if trust == Trust::Nothing {
+            check_sum(seed, covered, header.checksum)?;
         }
-        let base = u32::try_from(start).map_err(|_| Fault("a block below 4 GiB"))?;
-        let parts = Body { bytes, at: HEADER_LEN, base }.parts(&header)?;
-        Ok(Self {
-            checksum: header.checksum,
-            previous: header.previous,
-            len: header.len,
-            witness: header.witness()?,
-            parts,
-        })
+        self.checksum = header.checksum;
+        self.previous = header.previous;
+        self.len = header.len;
+        self.witness = header.witness()?;
+        Ok(Body::new(bytes, start, trust)?.read(&header, &mut self.parts)?)
     }
 
     /// The stream of the record, which was read from `block`.
@@ -307,6 +344,7 @@ impl Record {
     }
 
     /// The position after this one.
+    #[inline]
     pub(crate) fn end(&self) -> Position {
         self.parts.position.next()
     }
@@ -318,41 +356,46 @@ struct Body<'a> {
     at: usize,
     /// What to add to an offset in the record to get one in its block.
     base: u32,
+    trust: Trust,
 }
 
 impl<'a> Body<'a> {
-    fn parts(mut self, header: &Header) -> Result<EventParts, Fault> {
+    /// The body of a record with these bytes, which stands at `start` in its block.
+    #[inline]
+    fn new(bytes: &'a [u8], start: usize, trust: Trust) -> Result<Self, Fault> {
+        // So that no offset of a part is beyond, and none has to be looked at again.
+        let fits = start.checked_add(bytes.len()).is_some_and(|end| u32::try_from(end).is_ok());
+        let base = u32::try_from(start).ok().filter(|_| fits);
+        let base = base.ok_or(Fault("a block below 4 GiB"))?;
+        Ok(Self { bytes, at: HEADER_LEN, base, trust })
+    }
+
+    #[inline]
+    fn read(mut self, header: &Header, parts: &mut EventParts) -> Result<(), Fault> {
         if header.flags & FLAGS_UNUSED != 0 {
             return Err(Fault("only flags that this release knows"));
         }
-        let stream_start = self.offset()?;
-        let stream_end = self.name(NameKind::Stream, header.stream_len)?;
-        let type_end = self.name(NameKind::EventType, header.type_len)?;
-        let (key_start, key_end) = self.key(header.flags & FLAG_KEY != 0)?;
-        let (tags_start, tags_end) = self.tags(header.flags & FLAG_TAGS != 0)?;
+        parts.position = Position::new(header.position);
+        parts.revision = Revision::new(header.revision);
+        parts.recorded_at = Timestamp::from_nanos(header.recorded_at);
+        parts.id = EventId::from_bytes(header.id);
+        parts.content_type = ContentType::from_code(header.content_type);
+        parts.ends_batch = header.flags & FLAG_BATCH_END != 0;
+        parts.stream_start = self.offset()?;
+        parts.stream_end = self.name(NameKind::Stream, header.stream_len)?;
+        parts.type_end = self.name(NameKind::EventType, header.type_len)?;
+        parts.key_start = self.key(header.flags & FLAG_KEY != 0)?;
+        parts.key_end = self.offset()?;
+        parts.tags_start = self.tags(header.flags & FLAG_TAGS != 0)?;
+        parts.tags_end = self.offset()?;
         let metadata_len = usize::try_from(header.metadata_len).unwrap_or(usize::MAX);
         self.take(metadata_len)?;
-        let metadata_end = self.offset()?;
-        let payload_end = self.payload(usize::from(header.flags >> PADDING_SHIFT))?;
-        Ok(EventParts {
-            position: Position::new(header.position),
-            revision: Revision::new(header.revision),
-            recorded_at: Timestamp::from_nanos(header.recorded_at),
-            id: EventId::from_bytes(header.id),
-            content_type: ContentType::from_code(header.content_type),
-            ends_batch: header.flags & FLAG_BATCH_END != 0,
-            stream_start,
-            stream_end,
-            type_end,
-            key_start,
-            key_end,
-            tags_start,
-            tags_end,
-            metadata_end,
-            payload_end,
-        })
+        parts.metadata_end = self.offset()?;
+        parts.payload_end = self.payload(usize::from(header.flags >> PADDING_SHIFT))?;
+        Ok(())
     }
 
+    #[inline]
     fn offset(&self) -> Result<u32, Fault> {
         u32::try_from(self.at)
             .ok()
@@ -360,6 +403,7 @@ impl<'a> Body<'a> {
             .ok_or(Fault("a block below 4 GiB"))
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
         let fault = Fault("parts that fit into their record");
         let end = self.at.checked_add(len).ok_or(fault)?;
@@ -368,15 +412,20 @@ impl<'a> Body<'a> {
         Ok(part)
     }
 
+    #[inline]
     fn name(&mut self, kind: NameKind, len: u8) -> Result<u32, Fault> {
-        check_name_bytes(kind, self.take(usize::from(len))?)?;
+        let name = self.take(usize::from(len))?;
+        if self.trust == Trust::Nothing {
+            check_name_bytes(kind, name)?;
+        }
         self.offset()
     }
 
-    /// Where the key starts and ends.
-    fn key(&mut self, present: bool) -> Result<(u32, u32), Fault> {
+    /// Where the key starts. It is passed.
+    #[inline]
+    fn key(&mut self, present: bool) -> Result<u32, Fault> {
         if !present {
-            return Ok((self.offset()?, self.offset()?));
+            return self.offset();
         }
         let len = self.take(1)?.first().copied().unwrap_or(0);
         if len == 0 {
@@ -384,43 +433,57 @@ impl<'a> Body<'a> {
         }
         let start = self.offset()?;
         self.take(usize::from(len))?;
-        Ok((start, self.offset()?))
+        Ok(start)
     }
 
-    /// Where the tags start and end.
-    fn tags(&mut self, present: bool) -> Result<(u32, u32), Fault> {
+    /// Where the tags start. They are passed.
+    #[inline]
+    fn tags(&mut self, present: bool) -> Result<u32, Fault> {
         if !present {
-            return Ok((self.offset()?, self.offset()?));
+            return self.offset();
         }
         let len = Fields::new(self.take(2)?).array().map(u16::from_le_bytes)?;
         let start = self.offset()?;
-        let mut tags = self.take(usize::from(len))?;
+        let tags = self.take(usize::from(len))?;
         if tags.is_empty() {
             return Err(Fault("tags where there are said to be some"));
         }
-        while let Some((len, rest)) = tags.split_first() {
-            let (tag, rest) =
-                rest.split_at_checked(usize::from(*len)).ok_or(Fault("tags in their bounds"))?;
-            check_name_bytes(NameKind::Tag, tag)?;
-            tags = rest;
+        if self.trust == Trust::Nothing {
+            check_tags(tags)?;
         }
-        Ok((start, self.offset()?))
+        Ok(start)
     }
 
     /// Where the payload ends; what is left must be the padding.
+    #[inline]
     fn payload(&mut self, padding: usize) -> Result<u32, Fault> {
         let left = self.bytes.len() - self.at;
         let len = left.checked_sub(padding).ok_or(Fault("parts that fit into their record"))?;
         self.take(len)?;
         let end = self.offset()?;
-        if self.take(padding)?.iter().any(|byte| *byte != 0) {
+        let padding = self.take(padding)?;
+        if self.trust == Trust::Nothing && padding.iter().any(|byte| *byte != 0) {
             return Err(Fault("padding of zeroes"));
         }
         Ok(end)
     }
 }
 
+fn check_tags(mut tags: &[u8]) -> Result<(), Fault> {
+    while let Some((len, rest)) = tags.split_first() {
+        let (tag, rest) =
+            rest.split_at_checked(usize::from(*len)).ok_or(Fault("tags in their bounds"))?;
+        check_name_bytes(NameKind::Tag, tag)?;
+        tags = rest;
+    }
+    Ok(())
+}
+
+#[inline]
 fn check_name_bytes(kind: NameKind, bytes: &[u8]) -> Result<(), Fault> {
+    if is_plain_name(bytes) {
+        return Ok(());
+    }
     let fault = Fault("a name in UTF-8 without control characters");
     let name = std::str::from_utf8(bytes).map_err(|_| fault)?;
     check_name(kind, name).map_err(|_| fault)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use crate::event::{ContentType, Event, NewEvent};
+use crate::event::{Block, ContentType, Event, NewEvent};
 use crate::format::{Record, RecordFault, ToRecord, encode_record, mend_record, record_len};
 use crate::fuzzing::disk::sure;
 use crate::fuzzing::input::Input;
@@ -53,7 +53,7 @@ fn decoded(block: &[u8], start: usize, seed: u32) -> Option<Record> {
     };
     let bytes = bytes.get(..len_of(&record));
     let bytes = bytes.unwrap_or_else(|| panic!("{record:?} has more bytes than there are"));
-    let event = Event::new(record.parts, Arc::new(block.to_vec()));
+    let event = Event::new(record.parts, Arc::new(Block::Own(block.to_vec())));
     let claim = claim.unwrap_or_else(|| panic!("{record:?} does not claim to be one"));
     let of_record = (record.parts.position, u64::from(record.len), record.witness);
     assert_eq!((claim.position, claim.len, claim.witness), of_record);
@@ -140,7 +140,7 @@ fn encoded(mut input: Input<'_>, seed: u32, start: usize, bit: usize) {
     assert_eq!(block.len() - start, record_len(&stream, &event));
     block.extend_from_slice(input.rest());
     let Some(record) = decoded(&block, start, seed) else { panic!("{to_record:?} is not decoded") };
-    let found = Event::new(record.parts, Arc::new(block.clone()));
+    let found = Event::new(record.parts, Arc::new(Block::Own(block.clone())));
     assert_eq!(NewEvent::from(&found), NewEvent { id: Some(to_record.id), ..event.clone() });
     assert_eq!(found.stream(), stream);
     assert_eq!(

@@ -16,7 +16,7 @@ use crate::fuzzing::facts::{Fact, end_of, stream_end};
 use crate::fuzzing::input::Input;
 use crate::fuzzing::reading::{Oracle, facts_in, inspect, read};
 use crate::inspect::Inspection;
-use crate::log::{CLEAN_NOTE, CONSUMERS, LOCK, META, QUARANTINE};
+use crate::log::{CLEAN_NOTE, CONSUMERS, DURABLE_NOTE, LOCK, META, QUARANTINE};
 use crate::options::Durability;
 use crate::segment::{FOLDER, name_of, parse_name};
 use crate::simulation::Simulation;
@@ -25,6 +25,8 @@ use crate::types::{EventId, Position};
 
 /// Bytes of the slot of a consumer that say something.
 const SLOT_LEN: usize = 64;
+/// The same for a note of how far the log was durable.
+const DURABLE_SLOT_LEN: usize = 72;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -313,7 +315,7 @@ fn new_name(input: &mut Input<'_>) -> String {
         3 => format!("{CONSUMERS}/two"),
         4 => format!("{QUARANTINE}/one.tail"),
         5 => format!("{FOLDER}/.new-one"),
-        6 => "other".to_owned(),
+        6 => DURABLE_NOTE.to_owned(),
         _ => name_of(Position::new(input.byte().into())),
     }
 }
@@ -323,19 +325,21 @@ fn mend_checksums_of(files: &mut Files) {
         if name.starts_with(FOLDER) {
             mend_checksums(bytes, KEY.seed);
         } else if name.starts_with(CONSUMERS) {
-            mend_slots(bytes);
+            mend_slots(bytes, SLOT_LEN);
+        } else if name == DURABLE_NOTE {
+            mend_slots(bytes, DURABLE_SLOT_LEN);
         } else {
             mend_block(bytes);
         }
     }
 }
 
-/// Mends the two slots of a consumer, which are the first bytes of each half.
-fn mend_slots(bytes: &mut [u8]) {
+/// Mends two slots, which are the first `len` bytes of each half.
+fn mend_slots(bytes: &mut [u8], len: usize) {
     let half = bytes.len() / 2;
     let (one, two) = bytes.split_at_mut(half);
     for slot in [one, two] {
-        mend_block(slot.get_mut(..SLOT_LEN).unwrap_or_default());
+        mend_block(slot.get_mut(..len).unwrap_or_default());
     }
 }
 

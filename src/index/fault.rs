@@ -31,6 +31,9 @@ pub(crate) enum IndexFault {
     /// The tree has not answered for so long that it will not.
     #[error("the storage of the index does not answer")]
     NoAnswer,
+    /// It could not be noted how far the log is durable, beyond which no index may know it.
+    #[error("the note that must be ahead of the index could not be written")]
+    NoNote,
     /// The index has let go of its tree. Nothing is wrong with it.
     #[error("the index is closed")]
     Closed,

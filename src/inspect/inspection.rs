@@ -61,11 +61,11 @@ impl Inspection {
         };
         let meta = meta.ok_or_else(|| Error::NotAStore { path: directory.path().to_owned() })?;
         let seen = look(directory, meta.key, pause)?;
-        let index = Index::unavailable(meta.key.id, NO_INDEX);
+        let index = Arc::new(Index::unavailable(meta.key.id, NO_INDEX));
         Ok(Self {
             id: meta.key.id,
             created_at: meta.created_at,
-            source: Arc::new(Source::new(Arc::new(seen.segments), Arc::new(index))),
+            source: Arc::new(Source::new(Arc::new(seen.segments), Arc::new(index.into()))),
             bases: seen.bases,
             damage: seen.damage,
             trailing_len: seen.trailing_len,

@@ -30,6 +30,9 @@ pub(super) struct State {
     pub(super) written: LogEnd,
     /// End of what is durable.
     pub(super) durable: Position,
+    /// The same with what a note says of it, offset of the last record included; `None` if that
+    /// is not known.
+    pub(super) durable_place: Option<(LogEnd, u64)>,
     /// Offset of the last record that is written; 0 if there is none in the last segment.
     pub(super) last_offset: u64,
     /// The group that takes batches.
@@ -63,6 +66,7 @@ impl State {
             status: not_durable_from.map_or(Status::Open, |_| Status::Poisoned),
             written: end,
             durable: not_durable_from.unwrap_or(end.position),
+            durable_place: not_durable_from.is_none().then_some((end, last_offset)),
             last_offset,
             forming: Group::after(end),
             room: Room::default(),
@@ -100,14 +104,15 @@ impl State {
     fn settle(&mut self, group: &Group, written: Result<(), WriteError>) {
         match written {
             Ok(()) => {
+                let offset_before = self.last_offset;
                 self.written = group.end;
                 if let Some(last) = group.entries.last() {
                     self.last_offset = last.address.offset;
                 }
                 if group.syncs {
-                    self.durable = group.end.position;
+                    self.advance_durable(group.end, self.last_offset);
                 } else if group.rolls {
-                    self.durable = self.durable.max(group.start.position);
+                    self.advance_durable(group.start, offset_before);
                 }
                 group.outcome.set(Ok(()));
             }
@@ -116,13 +121,22 @@ impl State {
                 self.written = end;
                 if end.address != group.start.address {
                     // The new segment is there, and all before it was synced.
-                    self.durable = end.position;
                     self.last_offset = 0;
+                    self.advance_durable(end, self.last_offset);
                 }
                 group.outcome.set(Err(failure.clone()));
                 self.fail_forming(end, failure);
             }
             Err(WriteError::Unknown { cause }) => self.poison(group, Failure::unknown(&cause)),
+        }
+    }
+
+    /// Takes note that everything before `end` is durable, the last record of which is at
+    /// `last_offset` in its segment.
+    pub(super) fn advance_durable(&mut self, end: LogEnd, last_offset: u64) {
+        if end.position >= self.durable {
+            self.durable = end.position;
+            self.durable_place = Some((end, last_offset));
         }
     }
 
@@ -201,6 +215,7 @@ impl Log {
         let panic = match written {
             Ok(written) => {
                 state.settle(&group, written);
+                self.tell_durable(state);
                 state.room = group.into_room();
                 None
             }

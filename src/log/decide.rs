@@ -12,6 +12,7 @@ pub(crate) struct Witnesses {
     pub(crate) segment_footer: Option<Position>,
     pub(crate) record: Option<Position>,
     pub(crate) clean_close: Option<Position>,
+    pub(crate) durable_note: Option<Position>,
     pub(crate) consumer: Option<Position>,
     pub(crate) index_checkpoint: Option<Position>,
 }
@@ -24,6 +25,7 @@ impl Witnesses {
             (self.segment_footer, Witness::SegmentFooter),
             (self.record, Witness::Record),
             (self.clean_close, Witness::CleanClose),
+            (self.durable_note, Witness::DurableNote),
             (self.consumer, Witness::Consumer),
             (self.index_checkpoint, Witness::IndexCheckpoint),
         ]
@@ -95,7 +97,7 @@ mod tests {
             .into_iter()
             .flat_map(|tail| [(tail, false), (tail, true)])
         {
-            for n in 0..4_usize.pow(6) {
+            for n in 0..4_usize.pow(7) {
                 let place = |digit: u32| places[n / 4_usize.pow(digit) % 4];
                 let witnesses = Witnesses {
                     segment_header: place(0),
@@ -104,8 +106,9 @@ mod tests {
                     consumer: place(3),
                     index_checkpoint: place(4),
                     segment_footer: place(5),
+                    durable_note: place(6),
                 };
-                let above = (0..6).any(|digit| place(digit) > Some(valid_end));
+                let above = (0..7).any(|digit| place(digit) > Some(valid_end));
                 let expected = match tail {
                     _ if above || contradicted => Decision::Refuse,
                     Tail::Footer => Decision::Refuse,
@@ -117,7 +120,7 @@ mod tests {
                 decided += 1;
             }
         }
-        assert_eq!(decided, 24_576);
+        assert_eq!(decided, 98_304);
     }
 
     #[test]

@@ -9,19 +9,22 @@ mod decide;
 mod gate;
 mod group;
 mod meta;
+mod noter;
 mod recover;
 mod sealer;
 mod segments;
+mod track;
 mod writer;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{CleanNote, FOOTER_LEN};
+use crate::format::{CleanNote, DurableNote, FOOTER_LEN};
 pub(crate) use crate::log::assign::Assign;
 use crate::log::commit::{State, Status};
 use crate::log::gate::SyncGate;
+use crate::log::noter::Noter;
 use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
 use crate::options::Durability;
@@ -30,8 +33,10 @@ use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::types::{Entry, LogEnd, Position};
 
 pub(crate) use meta::{META, read_meta};
+pub(crate) use noter::DURABLE_NOTE;
 pub(crate) use recover::{UnrecoveredLog, create, refuse_segments, witnessed_end};
 pub(crate) use segments::{Segments, list_bases};
+pub(crate) use track::Tracker;
 
 /// The note that a clean close leaves.
 pub(crate) const CLEAN_NOTE: &str = "clean";
@@ -67,6 +72,9 @@ pub(crate) struct Log {
     gate: Arc<SyncGate>,
     /// Bytes that were written and that nobody has synced or begun to.
     unsynced_len: AtomicU64,
+    noter: Noter,
+    /// The durable end, to be looked at without the lock.
+    durable_end: AtomicU64,
 }
 
 impl Log {
@@ -137,7 +145,7 @@ impl Log {
         if matches!(state.status, Status::Poisoned) {
             return Err(Error::Poisoned);
         }
-        let end = state.written;
+        let (end, last_offset) = (state.written, state.last_offset);
         drop(state);
         self.unsynced_len.store(0, Ordering::Release);
         let file = self.gate.active();
@@ -146,7 +154,10 @@ impl Log {
         let synced = if is_last { self.gate.sync(&file) } else { Ok(()) };
         let mut state = self.state.lock();
         match synced {
-            Ok(()) => state.durable = state.durable.max(end.position),
+            Ok(()) => {
+                state.advance_durable(end, last_offset);
+                self.tell_durable(&state);
+            }
             Err(cause) => {
                 state.give_up();
                 self.changed.notify_all();
@@ -160,6 +171,42 @@ impl Log {
     pub(crate) fn sync_behind(&self) -> Result<()> {
         let written = self.state.lock().written.position;
         self.sync_to(written)
+    }
+
+    /// Lets the durable end be seen by who does not hold the lock.
+    fn tell_durable(&self, state: &State) {
+        self.durable_end.store(state.durable.get(), Ordering::Release);
+    }
+
+    /// Whether more is durable than was noted.
+    pub(crate) fn is_note_due(&self) -> bool {
+        self.durable_end.load(Ordering::Acquire) > self.noter.noted_end().get()
+    }
+
+    /// Notes how far the log is durable. The note itself may be lost to a crash of the system.
+    pub(crate) fn note(&self) -> Result<()> {
+        let place = self.state.lock().durable_place;
+        place.map_or(Ok(()), |(end, offset)| self.noter.note(self.note_of(&end, offset)))
+    }
+
+    /// Makes sure that a note that opening finds does not fall behind `end`, which must be durable:
+    /// notes it durably, or else sees to it that there is no note.
+    pub(crate) fn note_to(&self, end: Position) -> Result<()> {
+        let place = self.state.lock().durable_place.filter(|(known, _)| known.position >= end);
+        let noted = place.ok_or(Error::Poisoned).and_then(|(end, last_offset)| {
+            self.noter.note_durably(self.note_of(&end, last_offset))
+        });
+        noted.or_else(|_| self.noter.remove())
+    }
+
+    fn note_of(&self, end: &LogEnd, last_offset: u64) -> CleanNote {
+        CleanNote {
+            store: self.segments.store(),
+            end: end.position,
+            address: end.address,
+            last_offset,
+            checksum: end.checksum,
+        }
     }
 
     /// Bytes that were written and that nobody has synced or begun to.
@@ -224,15 +271,8 @@ impl Log {
             return Ok(());
         }
         let directory = self.segments.directory();
-        let note = CleanNote {
-            store: self.segments.store(),
-            end: end.position,
-            address: end.address,
-            last_offset,
-            checksum: end.checksum,
-        };
         directory
-            .replace(CLEAN_NOTE, &note.encode())
+            .replace(CLEAN_NOTE, &self.note_of(end, last_offset).encode())
             .map_err(Error::io("write", &directory.path_of(CLEAN_NOTE)))
             .map(|_| ())
     }
@@ -249,23 +289,29 @@ pub(crate) struct Begin {
     pub(crate) not_durable_from: Option<Position>,
     pub(crate) writer: Writer,
     pub(crate) sealer: Arc<Sealer>,
+    /// How far the log was durable, as it was found noted.
+    pub(crate) durable_note: Option<DurableNote>,
 }
 
 impl Begin {
     /// Opens the log for appends. `follower` is told of everything from the log's end on.
     pub(crate) fn start(self, segment_len_max: u64, follower: Arc<dyn Follow>) -> Log {
-        let Self { segments, end, last_offset, not_durable_from, mut writer, sealer } = self;
+        let mut writer = self.writer;
         writer.prepare_up_to(segment_len_max);
+        let state = State::new(self.end, self.last_offset, self.not_durable_from);
+        let directory = Arc::clone(self.segments.directory());
         Log {
-            segments,
+            segments: self.segments,
             segment_len_max,
             follower,
-            state: Mutex::new(State::new(end, last_offset, not_durable_from)),
+            noter: Noter::after(directory, self.durable_note),
+            durable_end: AtomicU64::new(state.durable.get()),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             gathered: Condvar::new(),
             gate: writer.gate(),
             writer: Mutex::new(writer),
-            sealer,
+            sealer: self.sealer,
             unsynced_len: AtomicU64::new(0),
         }
     }

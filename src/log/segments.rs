@@ -5,13 +5,16 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::format::Fault;
-use crate::segment::{FOLDER, Link, Scanner, SegmentFile, parse_name};
-use crate::sync::{Mutex, RwLock};
+use crate::segment::{
+    Blocks, FOLDER, Link, Scanner, SegmentFile, Window, parse_name, records_start,
+};
+use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, RwLock};
 use crate::types::{Address, LogEnd, Position, StoreId, StoreKey};
 
 /// How many files of segments stay open for readers.
@@ -27,6 +30,13 @@ pub(crate) struct Segments {
     /// Files used last, the most recent at the back.
     open: Mutex<VecDeque<Arc<SegmentFile>>>,
     visible: RwLock<LogEnd>,
+    /// How many wait for the visible end to move.
+    waiter_count: AtomicU64,
+    /// Held by who begins to wait, and by who tells them, so that none is told before it waits.
+    waiting: Mutex<()>,
+    moved: Condvar,
+    /// What readers share; none, if there is no room for it.
+    blocks: OnceLock<Arc<Blocks>>,
 }
 
 /// Lists the first positions of the segments in a store's directory, ascending.
@@ -55,7 +65,22 @@ impl Segments {
             bases: RwLock::new(bases),
             open: Mutex::default(),
             visible: RwLock::new(visible),
+            waiter_count: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            moved: Condvar::new(),
+            blocks: OnceLock::new(),
         }
+    }
+
+    /// Lets readers share blocks, in `len_max` bytes of memory.
+    pub(crate) fn share_blocks(&self, len_max: u64) {
+        if let Some(blocks) = Blocks::with_room(len_max) {
+            let _ = self.blocks.set(Arc::new(blocks));
+        }
+    }
+
+    fn blocks(&self) -> Option<Arc<Blocks>> {
+        self.blocks.get().cloned()
     }
 
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
@@ -83,6 +108,50 @@ impl Segments {
         let mut visible = self.visible.write();
         tell();
         *visible = end;
+        drop(visible);
+        self.wake();
+    }
+
+    /// Tells all who wait, for the visible end has moved or there is another reason to look.
+    pub(crate) fn wake(&self) {
+        // Who begins to wait is counted first, and looks at the visible end after that.
+        if self.waiter_count.load(Ordering::SeqCst) > 0 {
+            drop(self.waiting.lock());
+            self.moved.notify_all();
+        }
+    }
+
+    /// Waits until the visible end is after `position`, for `timeout` at most or until `is_over`;
+    /// says whether it is.
+    pub(crate) fn wait_beyond(
+        &self,
+        position: Position,
+        timeout: Duration,
+        is_over: impl Fn() -> bool,
+    ) -> bool {
+        let is_beyond = || self.visible().position > position;
+        if is_beyond() {
+            return true;
+        }
+        // Too far away to be told is never.
+        let deadline = Instant::now().checked_add(timeout);
+        self.waiter_count.fetch_add(1, Ordering::SeqCst);
+        let mut waiting = self.waiting.lock();
+        while !is_beyond() && !is_over() {
+            match deadline {
+                None => self.moved.wait(&mut waiting),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    let _ = self.moved.wait_for(&mut waiting, left);
+                }
+            }
+        }
+        drop(waiting);
+        self.waiter_count.fetch_sub(1, Ordering::SeqCst);
+        is_beyond()
     }
 
     pub(crate) fn bases(&self) -> Vec<Position> {
@@ -133,6 +202,11 @@ impl Segments {
         Ok(file)
     }
 
+    /// Lets go of an open file, in whose place there may be another.
+    pub(crate) fn forget(&self, base: Position) {
+        self.open.lock().retain(|file| file.base() != base);
+    }
+
     fn keep_open(&self, file: Arc<SegmentFile>) {
         let mut open = self.open.lock();
         open.push_back(file);
@@ -154,20 +228,25 @@ impl Segments {
     /// Begins to read at the first record of the segment that begins at `base`.
     pub(crate) fn scan(&self, base: Position) -> Result<Scanner> {
         let file = self.file(base)?;
-        let header = file.header()?;
-        Ok(Scanner::from_header(file, &header))
+        let link = Link::from_header(&file.header()?);
+        Ok(Scanner::sharing(file, records_start(), link, self.blocks()))
     }
 
     /// Begins to read at an address where the record at `position` stands.
     pub(crate) fn scan_at(&self, address: Address, position: Position) -> Result<Scanner> {
         let file = self.file(address.segment)?;
-        Ok(Scanner::new(file, address.offset, Link::at(position)))
+        Ok(Scanner::sharing(file, address.offset, Link::at(position), self.blocks()))
     }
 
     /// Begins to read at an earlier end of the log.
     pub(crate) fn scan_from(&self, end: &LogEnd) -> Result<Scanner> {
         let file = self.file(end.address.segment)?;
-        Ok(Scanner::new(file, end.address.offset, Link::from_end(end)))
+        Ok(Scanner::sharing(file, end.address.offset, Link::from_end(end), self.blocks()))
+    }
+
+    /// A window on the segment that begins at `base`, for reading here and there.
+    pub(crate) fn window(&self, base: Position) -> Result<Window> {
+        Ok(Window::points(self.file(base)?, self.blocks()))
     }
 
     /// Goes on with the next segment, if `scanner` has read all of its own; the next one must

@@ -66,10 +66,21 @@ impl SegmentFile {
         key: StoreKey,
         header: &SegmentHeader,
     ) -> Result<Self> {
+        Self::create_with(directory, key, header, &[])
+    }
+
+    /// Creates a segment that holds a header and these records, durably: a crash leaves all of it
+    /// or nothing.
+    pub(crate) fn create_with(
+        directory: &dyn Directory,
+        key: StoreKey,
+        header: &SegmentHeader,
+        records: &[u8],
+    ) -> Result<Self> {
         let name = name_of(header.base);
         let path = directory.path_of(&name);
-        let file =
-            directory.replace(&name, &header.encode()).map_err(Error::io("create", &path))?;
+        let bytes = [&header.encode(), records].concat();
+        let file = directory.replace(&name, &bytes).map_err(Error::io("create", &path))?;
         Ok(Self { key, base: header.base, path, file })
     }
 

@@ -3,16 +3,18 @@
 //! Owns a single segment. Knows nothing of other segments, of appends in flight, or of what is
 //! visible.
 
+mod blocks;
 mod file;
 mod scan;
 mod seal;
 mod search;
 mod window;
 
+pub(crate) use blocks::Blocks;
 pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};
 pub(crate) use scan::{Link, Scanner};
 pub(crate) use seal::{digest_of, seal};
-pub(crate) use search::{find_record, find_witness};
+pub(crate) use search::{begins_with, find_record, find_witness};
 pub(crate) use window::Window;
 
 /// The folder of the segments.

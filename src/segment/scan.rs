@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::event::Event;
-use crate::format::{Fault, Record, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::event::{Event, EventView};
+use crate::format::{Claim, Fault, Record, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::segment::file::wide;
-use crate::segment::{SegmentFile, Window};
+use crate::segment::{Blocks, SegmentFile, Window};
 use crate::types::{Address, LogEnd, Position, Timestamp};
 
 /// Bytes that a scan reads at once.
-const BLOCK_LEN: usize = 256 << 10;
+const BLOCK_LEN: usize = 128 << 10;
 
 /// What the next record must follow from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,7 @@ impl Link {
     }
 
     /// Checks that `record` is the next one: rules 2 to 4 of `docs/format.md`, section 3.
+    #[inline]
     fn check(&self, record: &Record) -> Result<(), Fault> {
         let parts = &record.parts;
         if parts.position != self.position {
@@ -74,6 +75,7 @@ impl Link {
         }
     }
 
+    #[inline]
     fn after(record: &Record) -> Self {
         Self {
             position: record.end(),
@@ -90,12 +92,28 @@ pub(crate) struct Scanner {
     window: Window,
     offset: u64,
     link: Link,
+    /// The one that was read last. It stays in its place: to move it costs as much as to check it.
+    record: Record,
 }
 
 impl Scanner {
     /// Begins with the record at `offset`, which must follow from `link`.
     pub(crate) fn new(file: Arc<SegmentFile>, offset: u64, link: Link) -> Self {
-        Self { window: Window::new(file, BLOCK_LEN), offset, link }
+        Self::with(Window::new(file, BLOCK_LEN), offset, link)
+    }
+
+    /// As [`Self::new`], for one of several readers, who share `blocks`; it may stop soon.
+    pub(crate) fn sharing(
+        file: Arc<SegmentFile>,
+        offset: u64,
+        link: Link,
+        blocks: Option<Arc<Blocks>>,
+    ) -> Self {
+        Self::with(Window::ahead(file, blocks), offset, link)
+    }
+
+    fn with(window: Window, offset: u64, link: Link) -> Self {
+        Self { window, offset, link, record: Record::none() }
     }
 
     /// Begins with the first record.
@@ -139,17 +157,65 @@ impl Scanner {
     /// [`Error::Corrupt`](crate::Error::Corrupt) if there is no whole record that follows from
     /// the one before. The scanner stays where it is.
     pub(crate) fn read(&mut self, limit: u64) -> Result<(Record, Address)> {
-        let record = self.window.record_at(self.offset, limit)?;
         let address = Address { segment: self.segment(), offset: self.offset };
-        self.link.check(&record).map_err(|fault| self.window.file().corrupt(self.offset, fault))?;
-        self.offset += u64::from(record.len);
-        self.link = Link::after(&record);
-        Ok((record, address))
+        self.advance(limit)?;
+        Ok((self.record, address))
     }
 
-    /// The event of a record that was just read.
+    /// As [`Self::read`], for who looks at the event with [`Self::view`]: returns when it was
+    /// recorded.
+    #[inline]
+    pub(crate) fn advance(&mut self, limit: u64) -> Result<Timestamp> {
+        self.peek(limit)?;
+        self.offset += u64::from(self.record.len);
+        self.link = Link::after(&self.record);
+        Ok(self.record.parts.recorded_at)
+    }
+
+    /// Looks at the next record, as [`Self::advance`] does, and stays before it.
+    #[inline]
+    pub(crate) fn peek(&mut self, limit: u64) -> Result<Timestamp> {
+        self.window.read(&mut self.record, self.offset, limit)?;
+        match self.link.check(&self.record) {
+            Ok(()) => Ok(self.record.parts.recorded_at),
+            Err(fault) => Err(self.window.file().corrupt(self.offset, fault)),
+        }
+    }
+
+    /// Goes to the last of those next records of which `is_before` holds, going by their headers
+    /// alone: stays where it is if there is none. What is there must be read to be believed.
+    pub(crate) fn skip_to_last(
+        &mut self,
+        limit: u64,
+        is_before: impl Fn(&Claim) -> bool,
+    ) -> Result<()> {
+        let (mut offset, mut position) = (self.offset, self.link.position);
+        let mut skipped = false;
+        while let Some(claim) = self.window.claim_at(offset, limit)?
+            && claim.position == position
+            && is_before(&claim)
+        {
+            skipped |= offset != self.offset;
+            self.offset = offset;
+            self.link.position = position;
+            offset = offset.saturating_add(claim.len);
+            position = position.next();
+        }
+        if skipped {
+            self.link = Link::at(self.link.position);
+        }
+        Ok(())
+    }
+
+    /// The event of a record that was just read, to be kept.
     pub(crate) fn event(&self, record: &Record) -> Event {
         self.window.event(record)
+    }
+
+    /// The event of the record that was read last, to be looked at.
+    #[inline]
+    pub(crate) fn view(&self) -> EventView<'_> {
+        self.window.view(&self.record)
     }
 
     /// The stream of a record that was just read.
@@ -159,7 +225,7 @@ impl Scanner {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::directory::{Directory, SimulatedDirectory};
     use crate::event::NewEvent;
@@ -170,7 +236,7 @@ mod tests {
     const KEY: StoreKey = StoreKey { id: StoreId::from_bytes([3; 16]), seed: 5 };
 
     /// The first segment of a store, with one batch at each of these times.
-    fn segment_of(times: &[Timestamp]) -> Arc<SegmentFile> {
+    pub(in crate::segment) fn segment_of(times: &[Timestamp]) -> Arc<SegmentFile> {
         let header = SegmentHeader::first(KEY);
         let (mut bytes, mut previous) = (header.encode(), header.chain);
         for (n, recorded_at) in (0..).zip(times) {

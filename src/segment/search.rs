@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Claim, Fault, RECORD_LEN_MIN, Record};
-use crate::segment::{SegmentFile, Window, wide};
+use crate::segment::{SegmentFile, Window, records_start, wide};
 use crate::types::Position;
 
 /// Bytes that are read at once.
 const BLOCK_LEN: usize = 1 << 20;
+/// Bytes to read for the first record of a segment.
+const FIRST_LEN: usize = 4 << 10;
 /// Records begin at multiples of this.
 const STEP: u64 = 8;
 /// How many bytes may be checksummed for each byte of a tail. Bytes that cost more were made to.
@@ -61,6 +63,17 @@ pub(crate) fn find_record(
     let found =
         Search::new(file, start, limit).next(|claim| positions.contains(&claim.position))?;
     Ok(found.map(|(offset, record)| (offset, record.parts.position)))
+}
+
+/// Whether the first record of a segment is this one, byte for byte: recovery may have moved it
+/// there from the end of the segment before.
+pub(crate) fn begins_with(file: SegmentFile, record: &Record) -> Result<bool> {
+    let limit = file.len()?;
+    match Window::new(Arc::new(file), FIRST_LEN).record_at(records_start(), limit) {
+        Ok(first) => Ok(first.checksum == record.checksum && first.len == record.len),
+        Err(Error::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Goes through what may be records, wherever one could begin.

@@ -1,12 +1,33 @@
 //! A window on a segment: the block of its bytes that was read last.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::event::{Block, Event};
-use crate::format::{Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault};
+use crate::event::{Block, Event, EventView};
+use crate::format::{Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, Trust};
 use crate::segment::SegmentFile;
+use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, cell_end, len_of_cell_from};
 use crate::segment::file::wide;
+
+/// Bytes that a reader in order reads first: it may want a few records only. It reads twice as many
+/// each time, up to a cell.
+const AHEAD_LEN_MIN: u64 = 16 << 10;
+/// Bytes that are read for one record, if those before were not longer.
+const POINT_LEN_MIN: usize = 512;
+/// The most bytes that are read for one record before it is known to be longer.
+const POINT_LEN_MAX: usize = 16 << 10;
+
+/// How much is read at once, and where blocks of other readers may be used.
+#[derive(Debug)]
+enum Reading {
+    /// So many bytes, from wherever they are wanted.
+    Fixed { len: usize },
+    /// In order: more and more, and then a cell at a time.
+    Ahead { len: u64, cell_len: u64, blocks: Option<Arc<Blocks>> },
+    /// Here and there: little more than is asked for.
+    Points { expected_end: u64, blocks: Option<Arc<Blocks>> },
+}
 
 /// Reads records out of blocks of bytes, and another block only when it must.
 #[derive(Debug)]
@@ -14,21 +35,66 @@ pub(crate) struct Window {
     file: Arc<SegmentFile>,
     /// What the checksums of the file's records begin with.
     seed: u32,
-    block: Block,
+    block: Arc<Block>,
     /// Where the block begins in the file.
     block_start: u64,
-    /// Bytes to read at once.
-    block_len: usize,
+    /// Offset in the file from which on another block is read, though this one may have the bytes.
+    block_end: u64,
+    /// The records in the block, if it is shared.
+    checked: Option<Arc<Checked>>,
+    /// Where the record that was read last ends.
+    last_end: u64,
+    last_len: u32,
+    reading: Reading,
 }
 
 impl Window {
+    /// A window that reads `block_len` bytes at once.
     pub(crate) fn new(file: Arc<SegmentFile>, block_len: usize) -> Self {
-        let seed = file.key().seed;
-        Self { file, seed, block: Block::default(), block_start: 0, block_len }
+        Self::with(file, Reading::Fixed { len: block_len })
+    }
+
+    /// A window for reading in order, which shares `blocks` with other readers.
+    pub(crate) fn ahead(file: Arc<SegmentFile>, blocks: Option<Arc<Blocks>>) -> Self {
+        let cell_len = blocks.as_ref().map_or(CELL_LEN_MAX, |blocks| blocks.cell_len());
+        Self::with(file, Reading::Ahead { len: AHEAD_LEN_MIN.min(cell_len), cell_len, blocks })
+    }
+
+    /// A window for reading here and there, which uses `blocks` of other readers.
+    pub(crate) fn points(file: Arc<SegmentFile>, blocks: Option<Arc<Blocks>>) -> Self {
+        Self::with(file, Reading::Points { expected_end: 0, blocks })
+    }
+
+    fn with(file: Arc<SegmentFile>, reading: Reading) -> Self {
+        Self {
+            seed: file.key().seed,
+            file,
+            block: Arc::new(Block::Own(Vec::new())),
+            block_start: 0,
+            block_end: 0,
+            checked: None,
+            last_end: 0,
+            last_len: 0,
+            reading,
+        }
     }
 
     pub(crate) fn file(&self) -> &Arc<SegmentFile> {
         &self.file
+    }
+
+    /// Makes ready to read records from the one at the start of `run` to the one at its end, all of
+    /// which should lie before `limit`. Only for a window that reads here and there.
+    pub(crate) fn cover_run(&mut self, run: &RangeInclusive<u64>, limit: u64) -> Result<()> {
+        let held = self.block_start..self.block_start.saturating_add(wide(self.block.len()));
+        if held.contains(run.start()) && held.contains(run.end()) {
+            return Ok(());
+        }
+        if let Reading::Points { expected_end, .. } = &mut self.reading {
+            *expected_end = *run.end();
+        }
+        // What is there is found out when it is read.
+        self.claim_at(*run.start(), limit).map(|_| ())
     }
 
     /// Reads the record at `offset`, all of which must lie before `limit`.
@@ -37,17 +103,36 @@ impl Window {
     ///
     /// [`Error::Corrupt`](crate::Error::Corrupt) if there is no whole record.
     pub(crate) fn record_at(&mut self, offset: u64, limit: u64) -> Result<Record> {
+        let mut record = Record::none();
+        self.read(&mut record, offset, limit).map(|()| record)
+    }
+
+    /// As [`Self::record_at`], into `record`.
+    #[inline]
+    pub(super) fn read(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
         let mut needed = RECORD_LEN_MIN;
         // A first read may show that the record is longer than what was read.
         for _ in 0..3 {
             let start = self.cover(offset, needed, limit)?;
-            match Record::decode(&self.block, start, self.seed) {
-                Ok(record) => return Ok(record),
+            let trust = self.checked.as_ref().map_or(Trust::Nothing, |_| Trust::Checked);
+            match record.read(&self.block, start, self.seed, trust) {
+                Ok(()) => return self.took(record.len, offset, limit),
                 Err(RecordFault::Bad(fault)) => return Err(self.file.corrupt(offset, fault)),
                 Err(RecordFault::Short { len }) => needed = len.max(RECORD_HEADER_LEN),
             }
         }
         Err(self.file.corrupt(offset, Fault("a record that stays as it is")))
+    }
+
+    #[inline]
+    fn took(&mut self, len: u32, offset: u64, limit: u64) -> Result<()> {
+        let end = offset.saturating_add(u64::from(len));
+        // A block of another reader may hold more than this one may see.
+        if end > limit {
+            return Err(self.file.corrupt(offset, Fault("a whole record")));
+        }
+        (self.last_end, self.last_len) = (end, len);
+        Ok(())
     }
 
     /// What may be a record at `offset`, going by its header alone; `None` if that cannot be the
@@ -61,9 +146,15 @@ impl Window {
         Ok(claim.filter(|claim| claim.len <= limit - offset))
     }
 
-    /// The event of a record that was just read.
+    /// The event of a record that was just read, to be kept.
     pub(crate) fn event(&self, record: &Record) -> Event {
         Event::new(record.parts, Arc::clone(&self.block))
+    }
+
+    /// The event of a record that was just read, to be looked at.
+    #[inline]
+    pub(crate) fn view<'a>(&'a self, record: &'a Record) -> EventView<'a> {
+        EventView::new(&record.parts, &self.block)
     }
 
     /// The stream of a record that was just read.
@@ -73,34 +164,91 @@ impl Window {
 
     /// Makes the block hold the `needed` bytes from `offset` on, which must lie before `limit`,
     /// and returns where in the block they begin.
+    #[inline]
     fn cover(&mut self, offset: u64, needed: usize, limit: u64) -> Result<usize> {
-        let left = limit.saturating_sub(offset);
-        if wide(needed) > left {
+        if wide(needed) > limit.saturating_sub(offset) {
             return Err(self.file.corrupt(offset, Fault("a whole record")));
         }
         if let Some(start) = self.offset_in_block(offset, needed) {
             return Ok(start);
         }
-        let len = self.block_len.max(needed);
-        self.fill(offset, usize::try_from(left).map_or(len, |left| len.min(left)))?;
-        if self.block.len() < needed {
-            return Err(self.file.corrupt(offset, Fault("a whole record")));
-        }
-        Ok(0)
+        self.fill(offset, needed, limit)?;
+        let start = self.offset_in_block(offset, needed);
+        start.ok_or_else(|| self.file.corrupt(offset, Fault("a whole record")))
     }
 
+    #[inline]
     fn offset_in_block(&self, offset: u64, needed: usize) -> Option<usize> {
         let start = usize::try_from(offset.checked_sub(self.block_start)?).ok()?;
-        (start.checked_add(needed)? <= self.block.len()).then_some(start)
+        let is_there = offset < self.block_end && start.checked_add(needed)? <= self.block.len();
+        // In a block whose records were checked, nothing else is taken for one.
+        let is_known = offset == self.last_end
+            || self.checked.as_ref().is_none_or(|checked| checked.has(offset));
+        (is_there && is_known).then_some(start)
+    }
+
+    /// Takes another block, which holds at least `needed` bytes from `offset` on if the file does.
+    fn fill(&mut self, offset: u64, needed: usize, limit: u64) -> Result<()> {
+        // Going on in the same block can only mean that a record is longer than what was read of it.
+        let is_rest = self.checked.is_none()
+            && (self.block_start..self.block_end).contains(&offset)
+            && needed > RECORD_LEN_MIN;
+        let shared = if is_rest { None } else { self.find_shared(offset, limit)? };
+        if let Some(checked) = shared {
+            self.block_start = checked.start();
+            self.block_end = checked.end();
+            self.block = Arc::new(Block::Shared(Arc::clone(checked.bytes())));
+            self.checked = Some(checked);
+            return Ok(());
+        }
+        let len = self.len_to_read(offset).max(needed);
+        let left = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
+        self.take_block(offset, len.min(left))
+    }
+
+    /// A block that is, or should be, shared with other readers.
+    fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Arc<Checked>>> {
+        match &self.reading {
+            Reading::Ahead { len, cell_len, blocks: Some(blocks) } if len >= cell_len => {
+                blocks.for_reader_in_order(&self.file, offset, limit)
+            }
+            Reading::Points { blocks: Some(blocks), .. } => {
+                blocks.for_point(&self.file, offset, limit)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// How many bytes to read from `offset` on, if they are not shared. Sets where the block ends.
+    fn len_to_read(&mut self, offset: u64) -> usize {
+        self.block_end = u64::MAX;
+        match &mut self.reading {
+            Reading::Fixed { len } => *len,
+            Reading::Ahead { len, cell_len, .. } => {
+                self.block_end = cell_end(offset, *cell_len);
+                let in_cell = len_of_cell_from(offset, *cell_len);
+                let now = std::mem::replace(len, len.saturating_mul(2).min(*cell_len));
+                let now = usize::try_from(now).ok().filter(|_| now < *cell_len);
+                now.map_or(in_cell, |now| now.min(in_cell))
+            }
+            Reading::Points { expected_end, .. } => {
+                // Once: what is read next may be anywhere.
+                let expected = std::mem::take(expected_end);
+                let before_last = usize::try_from(expected.saturating_sub(offset));
+                let last = usize::try_from(self.last_len).unwrap_or(POINT_LEN_MAX);
+                before_last.unwrap_or(0).saturating_add(last.clamp(POINT_LEN_MIN, POINT_LEN_MAX))
+            }
+        }
     }
 
     /// Reads `len` bytes from `offset` on, into the old block if no event holds on to it.
-    fn fill(&mut self, offset: u64, len: usize) -> Result<()> {
-        if Arc::get_mut(&mut self.block).is_none() {
-            self.block = Block::default();
-        }
+    fn take_block(&mut self, offset: u64, len: usize) -> Result<()> {
+        self.checked = None;
         self.block_start = offset;
-        let Some(buffer) = Arc::get_mut(&mut self.block) else { return Ok(()) };
+        if !matches!(Arc::get_mut(&mut self.block), Some(Block::Own(_))) {
+            self.block = Arc::new(Block::Own(Vec::new()));
+        }
+        let Some(Block::Own(buffer)) = Arc::get_mut(&mut self.block) else { return Ok(()) };
         buffer.resize(len, 0);
         let read = self.file.read_at(buffer, offset);
         buffer.truncate(*read.as_ref().unwrap_or(&0));

@@ -12,6 +12,8 @@ impl Inner {
     pub(super) fn append(&self, batch: &Batch) -> Result<Receipt> {
         let durability = batch.durability.unwrap_or(self.options.durability);
         let len = self.check(batch)?;
+        // It is told of what is appended, so it must know what was before.
+        self.source.index();
         let receipt = self.log.append(len, durability, |assign| self.assign(batch, assign))?;
         self.maintenance.after_append();
         Ok(receipt)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::Record;
-use crate::index::Index;
-use crate::log::Segments;
+use crate::index::{Index, IndexFault};
+use crate::log::{Log, Segments};
 use crate::options::Progress;
 use crate::report::IndexTrouble;
 use crate::segment::Scanner;
@@ -20,6 +20,7 @@ const NAMES_COUNT_MAX: usize = 64 << 10;
 /// Adds to `index` all events from `checkpoint` on, or all there are, and returns how many.
 pub(super) fn catch_up(
     index: &Index,
+    log: &Log,
     segments: &Segments,
     checkpoint: Option<&LogEnd>,
     progress: Option<&Progress>,
@@ -35,7 +36,7 @@ pub(super) fn catch_up(
         Some(checkpoint) => segments.scan_from(checkpoint),
         None => segments.scan(Position::START),
     };
-    let mut filler = Filler { index, names: HashSet::new(), entries: Vec::new(), read: begin };
+    let mut filler = Filler { index, log, names: HashSet::new(), entries: Vec::new(), read: begin };
     let outcome = scanner.and_then(|scanner| {
         filler.fill(segments, scanner, end.position, |position| {
             if let Some(progress) = progress {
@@ -54,9 +55,28 @@ pub(super) fn catch_up(
     }
 }
 
+/// Hands to the tree of an index what it has in memory.
+///
+/// # Errors
+///
+/// If what it names cannot be made durable. A failure of the index is kept with it.
+pub(super) fn write_checkpoint(index: &Index, log: &Log) -> Result<()> {
+    if let Some(end) = index.freeze() {
+        // A checkpoint bears witness, so what it names must be durable.
+        log.sync_to(end.position)?;
+        // What opening finds noted must not fall behind the index, which it then need not ask.
+        if log.note_to(end.position).is_err() {
+            index.mark_broken(IndexFault::NoNote);
+        }
+        let _ = index.write_frozen();
+    }
+    Ok(())
+}
+
 /// Gives events to an index, chunk by chunk.
 struct Filler<'a> {
     index: &'a Index,
+    log: &'a Log,
     names: HashSet<Arc<str>>,
     entries: Vec<Entry>,
     /// The position up to which the log was read.
@@ -114,9 +134,9 @@ impl Filler<'_> {
         let Some(end) = end else { return };
         self.index.add(&self.entries, end);
         self.entries.clear();
-        if self.index.is_checkpoint_due() && self.index.freeze().is_some() {
+        if self.index.is_checkpoint_due() {
             // A failure is kept with the index.
-            let _ = self.index.write_frozen();
+            let _ = write_checkpoint(self.index, self.log);
             while self.index.tidy().unwrap_or(false) {}
         }
     }

@@ -1,7 +1,7 @@
 //! Maintenance: what has to be done and what nobody who appends or reads should wait for.
 //!
-//! Owns when it is done, and by whom: syncing what was appended without, checkpoints of the index,
-//! sealing full segments, merging runs of the index. A store on a disk has a thread for it. Where
+//! Owns when it is done, and by whom: syncing what was appended without, noting how far the log is
+//! durable, checkpoints of the index, sealing full segments, merging runs of the index. A store on a disk has a thread for it. Where
 //! everything must happen in the same order each time, or where no thread can be had, whoever has
 //! appended does it.
 
@@ -12,27 +12,38 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::cursor::LaterIndex;
 use crate::error::Result;
 use crate::index::Index;
 use crate::log::Log;
+use crate::store::catch_up::write_checkpoint;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
 /// Bytes appended without a sync that make one due. They would be synced in any case, by the next
 /// checkpoint; so the disk works while others append.
 const UNSYNCED_LEN_MAX: u64 = 16 << 20;
+/// How often it is noted how far the log is durable, while that moves.
+const NOTE_INTERVAL: Duration = Duration::from_millis(10);
+/// When that is tried again if it has failed.
+const NOTE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What maintenance works on.
 pub(super) struct Tasks {
     pub(super) log: Arc<Log>,
-    pub(super) index: Arc<Index>,
+    pub(super) index: Arc<LaterIndex>,
     /// How long events that were appended without a sync may stay so.
     pub(super) sync_interval: Option<Duration>,
 }
 
 impl Tasks {
+    /// The index, which is open by the time there is something to do.
+    fn index(&self) -> &Index {
+        self.index.wait()
+    }
+
     /// Whether there is something to do at once.
     fn are_due(&self) -> bool {
-        self.index.is_checkpoint_due()
+        self.index().is_checkpoint_due()
             || self.log.is_seal_due()
             || self.log.unsynced_len() >= UNSYNCED_LEN_MAX
     }
@@ -41,7 +52,7 @@ impl Tasks {
     /// what it has failed for: a log that cannot be synced takes no more appends, and an index that
     /// cannot be written answers nothing any more.
     fn step(&self) -> bool {
-        if self.index.is_checkpoint_due() && self.checkpoint().is_ok() {
+        if self.index().is_checkpoint_due() && self.checkpoint().is_ok() {
             return true;
         }
         if self.log.unsynced_len() >= UNSYNCED_LEN_MAX {
@@ -51,7 +62,7 @@ impl Tasks {
             self.log.seal();
             return true;
         }
-        self.index.tidy().unwrap_or(false)
+        self.index().tidy().unwrap_or(false)
     }
 
     /// Hands to the index's tree what is in memory.
@@ -60,12 +71,7 @@ impl Tasks {
     ///
     /// If what it names cannot be made durable. A failure of the index is kept with it.
     pub(super) fn checkpoint(&self) -> Result<()> {
-        if let Some(end) = self.index.freeze() {
-            // A checkpoint bears witness, so what it names must be durable.
-            self.log.sync_to(end.position)?;
-            let _ = self.index.write_frozen();
-        }
-        Ok(())
+        write_checkpoint(self.index(), &self.log)
     }
 }
 
@@ -78,6 +84,8 @@ struct Signals {
     /// Told after each step.
     relieved: Condvar,
     is_stopping: AtomicBool,
+    /// Whether the thread looks by itself, before long, how far the log is durable.
+    is_noting: AtomicBool,
     /// Whether the thread has ended, and others must do what there is to do.
     has_ended: AtomicBool,
 }
@@ -147,6 +155,10 @@ impl Maintenance {
         // It can be done without, only not as well.
         if let Ok(thread) = maintenance.start() {
             *maintenance.thread.lock() = Some(thread);
+            // What recovery has left to be sealed costs a scan until it is.
+            if maintenance.tasks.log.is_seal_due() {
+                maintenance.signals.wake();
+            }
         }
         maintenance
     }
@@ -157,6 +169,7 @@ impl Maintenance {
         let work = move || {
             // After a panic others do it: it is a bug, and may be of one task alone.
             let _ = catch_unwind(AssertUnwindSafe(|| run(&tasks, &signals)));
+            signals.is_noting.store(false, Ordering::Release);
             signals.has_ended.store(true, Ordering::Release);
             signals.relieve();
         };
@@ -164,10 +177,28 @@ impl Maintenance {
         started.inspect_err(|_| self.signals.has_ended.store(true, Ordering::Release))
     }
 
+    /// Is called after a sync, and returns at once.
+    pub(super) fn after_sync(&self) {
+        if !self.is_note_due() {
+            return;
+        }
+        if self.signals.has_ended.load(Ordering::Acquire) {
+            // It is tried again after the next append.
+            let _ = self.tasks.log.note();
+        } else {
+            self.signals.wake();
+        }
+    }
+
+    /// Whether the thread must be told that there is something to note.
+    fn is_note_due(&self) -> bool {
+        self.tasks.log.is_note_due() && !self.signals.is_noting.load(Ordering::Acquire)
+    }
+
     /// Is called after an append, and returns at once unless memory would grow.
     pub(super) fn after_append(&self) {
         let is_timed = self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0;
-        if !is_timed && !self.tasks.are_due() {
+        if !is_timed && !self.is_note_due() && !self.tasks.are_due() {
             return;
         }
         if self.signals.has_ended.load(Ordering::Acquire) {
@@ -175,8 +206,8 @@ impl Maintenance {
             return;
         }
         self.signals.wake();
-        if self.tasks.index.is_behind() {
-            self.signals.wait_while(|| self.tasks.index.is_behind());
+        if self.tasks.index().is_behind() {
+            self.signals.wait_while(|| self.tasks.index().is_behind());
         }
     }
 
@@ -184,13 +215,14 @@ impl Maintenance {
     fn work(&self) {
         let _working = match self.working.try_lock() {
             Some(working) => working,
-            None if self.tasks.index.is_behind() => self.working.lock(),
+            None if self.tasks.index().is_behind() => self.working.lock(),
             None => return,
         };
         if self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0 {
             let _ = self.tasks.log.sync_behind();
         }
         while self.tasks.step() {}
+        self.after_sync();
     }
 
     /// Ends it, after the step that is being done.
@@ -218,10 +250,38 @@ impl fmt::Debug for Maintenance {
     }
 }
 
+/// When the thread notes how far the log is durable: at once if that begins to move, and then now
+/// and then until it moves no more.
+#[derive(Default)]
+struct Noting {
+    /// When to look again; `None` if whoever appends will say.
+    due_at: Option<Instant>,
+}
+
+impl Noting {
+    /// Notes how far the log is durable if it is time to, and returns after what time it is again.
+    fn step(&mut self, log: &Log, signals: &Signals) -> Option<Duration> {
+        let now = Instant::now();
+        let left = self.due_at.map(|at| at.saturating_duration_since(now));
+        if left.is_some_and(|left| !left.is_zero()) {
+            return left;
+        }
+        let next = log.is_note_due().then(|| match log.note() {
+            Ok(()) => NOTE_INTERVAL,
+            Err(_) => NOTE_RETRY_INTERVAL,
+        });
+        self.due_at = next.map(|time| now + time);
+        signals.is_noting.store(next.is_some(), Ordering::Release);
+        // Who appended just before that has not said so.
+        next.or_else(|| log.is_note_due().then_some(Duration::ZERO))
+    }
+}
+
 fn run(tasks: &Tasks, signals: &Signals) {
     // A store that is only read is left as it is.
     signals.wait(None);
     let mut synced_at = Instant::now();
+    let mut noting = Noting::default();
     while !signals.is_stopping.load(Ordering::Acquire) {
         if let Some(interval) = tasks.sync_interval
             && synced_at.elapsed() >= interval
@@ -232,10 +292,12 @@ fn run(tasks: &Tasks, signals: &Signals) {
             synced_at = Instant::now();
         }
         let has_more = tasks.step();
+        let until_note = noting.step(&tasks.log, signals);
         signals.relieve();
         if !has_more {
             let is_timed = tasks.log.unsynced_len() > 0;
-            signals.wait(tasks.sync_interval.filter(|_| is_timed));
+            let until_sync = tasks.sync_interval.filter(|_| is_timed);
+            signals.wait(until_sync.into_iter().chain(until_note).min());
         }
     }
 }

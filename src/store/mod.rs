@@ -8,8 +8,11 @@ mod ends;
 mod maintenance;
 mod open;
 mod open_index;
+mod opening;
+mod read_only;
 mod repair;
 pub(crate) use open_index::IndexPlace;
+pub use read_only::ReadOnlyStore;
 pub use repair::{RepairPlan, RepairReport};
 
 use std::borrow::Borrow;
@@ -18,16 +21,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cursor::{Cursor, Source, StreamCursor, Streams};
+use crate::cursor::{Cursor, LaterIndex, Source, StreamCursor, Streams};
 use crate::directory::{Directory, Lock};
 use crate::error::Result;
 use crate::event::{Batch, Expected, NewEvent, Receipt};
-use crate::index::Index;
 use crate::log::{Follow, Log};
 use crate::options::Options;
 use crate::report::{IndexRecovery, RecoveryReport};
 use crate::store::ends::StreamEnds;
 use crate::store::maintenance::Maintenance;
+use crate::store::opening::OpeningIndex;
 use crate::sync::Mutex;
 use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
 use crate::verify::{Progress, Report, verify};
@@ -81,6 +84,8 @@ struct Inner {
     log: Arc<Log>,
     maintenance: Maintenance,
     source: Arc<Source>,
+    opening: OpeningIndex,
+    /// What was found of the log.
     recovery: RecoveryReport,
     random: Mutex<fastrand::Rng>,
     /// Locked only within the log's own lock.
@@ -93,11 +98,12 @@ struct Inner {
 
 /// Tells the index what the log has published.
 #[derive(Debug)]
-struct Indexer(Arc<Index>);
+struct Indexer(Arc<LaterIndex>);
 
 impl Follow for Indexer {
     fn published(&self, entries: &[Entry], end: LogEnd) {
-        self.0.add(entries, end);
+        // Whoever appends has waited for it.
+        self.0.wait().add(entries, end);
     }
 }
 
@@ -158,7 +164,9 @@ impl Store {
     /// be begun, over and over; [`Error::Poisoned`](crate::Error::Poisoned),
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn sync(&self) -> Result<()> {
-        self.inner.log.sync()
+        self.inner.log.sync()?;
+        self.inner.maintenance.after_sync();
+        Ok(())
     }
 
     /// A cursor over all events, from the first one forwards.
@@ -243,7 +251,7 @@ impl Store {
     /// What opening the store has found and done.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
-        &self.inner.recovery
+        self.inner.opening.report(&self.inner.recovery)
     }
 
     /// The identity that the store got when it was created.
@@ -290,7 +298,8 @@ impl Inner {
     /// Lets go of the index, and moves one aside that has failed or was caught in a wrong
     /// answer: it would be again.
     fn close_index(&self) {
-        let was_there = !matches!(self.recovery.index, IndexRecovery::Unavailable { .. });
+        self.opening.join();
+        let was_there = !matches!(self.opening.found(), IndexRecovery::Unavailable { .. });
         let has_failed = was_there && self.source.index().fault().is_some();
         self.source.index().close();
         if has_failed {
@@ -306,6 +315,8 @@ impl Inner {
             return Ok(());
         }
         self.source.close();
+        // Nobody uses the directory any more once this returns, and what was appended is indexed.
+        self.opening.join();
         self.maintenance.stop();
         let closed = self.log.close();
         self.maintenance.finish();

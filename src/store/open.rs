@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cursor::Source;
+use crate::cursor::{LaterIndex, Source};
 use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence, read_small};
 use crate::error::{Error, Result};
 use crate::format::StoreMeta;
@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
 use crate::store::maintenance::Tasks;
 use crate::store::open_index::{IndexPlace, random_from_system};
+use crate::store::opening::Opening;
 use crate::store::repair::REPAIRING;
 use crate::store::{Indexer, Inner, Store};
 use crate::sync::Mutex;
@@ -83,21 +84,31 @@ impl Options {
         lock: Box<dyn Lock>,
     ) -> Result<Store> {
         let mut unrecovered = UnrecoveredLog::scan(Arc::clone(&directory), meta.key)?;
-        let opened = self.open_index(&*directory, place, meta.key.id);
-        if let Some(checkpoint) = &opened.checkpoint {
+        // A durable note is never behind the index, which otherwise must be asked first.
+        let opened = (!unrecovered.has_durable_note())
+            .then(|| self.open_index(&*directory, place, meta.key.id));
+        if let Some(checkpoint) = opened.as_ref().and_then(|opened| opened.checkpoint) {
             unrecovered.add_index_checkpoint(checkpoint.position);
         }
-        let (begin, mut recovery) = unrecovered.recover()?;
+        let (begin, recovery) = unrecovered.recover(self.segment_len_max)?;
         let segments = Arc::clone(&begin.segments);
-        let (index, found) = if recovery.is_durable {
-            self.bring_up(&*directory, place, &segments, opened)
-        } else {
-            self.leave_alone(&segments, opened)
-        };
-        recovery.index = found;
-        let index = Arc::new(index);
+        segments.share_blocks(self.read_cache_len);
+        let index = Arc::new(LaterIndex::default());
         let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));
         let log = Arc::new(log);
+        let opening = Opening {
+            options: self.clone(),
+            directory: Arc::clone(&directory),
+            place: place.clone(),
+            segments: Arc::clone(&segments),
+            log: Arc::clone(&log),
+            is_durable: recovery.is_durable,
+            index: Arc::clone(&index),
+        };
+        let opening = match opened {
+            Some(opened) => opening.finish(opened),
+            None => opening.begin(),
+        };
         let tasks = Tasks {
             log: Arc::clone(&log),
             index: Arc::clone(&index),
@@ -112,6 +123,7 @@ impl Options {
             log,
             maintenance: place.maintenance(tasks),
             source: Arc::new(Source::new(segments, index)),
+            opening,
             recovery,
             random: Mutex::new(place.random()),
             ends: Mutex::default(),

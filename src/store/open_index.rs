@@ -7,12 +7,10 @@ use crate::directory::{Directory, read_small};
 #[cfg(any(test, feature = "simulation"))]
 use crate::index::MemoryTree;
 use crate::index::{Index, IndexFault, IndexOptions, MARK_INTERVAL_LEN, Tree, open_sled};
-use crate::log::Segments;
 use crate::options::Options;
-use crate::report::{IndexRecovery, IndexTrouble};
-use crate::store::catch_up::catch_up;
+use crate::report::IndexTrouble;
 use crate::store::maintenance::{Maintenance, Tasks};
-use crate::types::{LogEnd, Position, StoreId};
+use crate::types::{LogEnd, StoreId};
 
 const INDEX: &str = "index";
 /// Where an index that cannot be used goes, so that someone may look into it.
@@ -24,11 +22,11 @@ const OPENING: &str = "index.opening";
 /// An index as it was opened.
 #[derive(Debug)]
 pub(super) struct Opened {
-    index: Option<Index>,
+    pub(super) index: Option<Index>,
     /// How far it knows the log.
     pub(super) checkpoint: Option<LogEnd>,
     /// Why it must be built anew.
-    reason: IndexTrouble,
+    pub(super) reason: IndexTrouble,
 }
 
 impl Opened {
@@ -38,7 +36,7 @@ impl Opened {
 }
 
 /// What a fault of the index is to who asks why it could not be used.
-fn trouble(fault: &IndexFault) -> IndexTrouble {
+pub(super) fn trouble(fault: &IndexFault) -> IndexTrouble {
     match fault {
         IndexFault::Foreign => IndexTrouble::OtherLog,
         other => IndexTrouble::Failed { detail: other.to_string() },
@@ -69,6 +67,12 @@ impl IndexPlace {
             #[cfg(any(test, feature = "simulation"))]
             Self::Memory(_) => fastrand::Rng::with_seed(0),
         }
+    }
+
+    /// Whether the store may work on threads of its own: everything happens in the same order
+    /// each time in a simulation.
+    pub(super) fn may_have_threads(&self) -> bool {
+        matches!(self, Self::Sled)
     }
 
     /// Maintenance by a thread, but in a simulation.
@@ -118,7 +122,7 @@ impl Options {
         self.index_cache_len / 16
     }
 
-    fn index_options(&self) -> IndexOptions {
+    pub(super) fn index_options(&self) -> IndexOptions {
         IndexOptions {
             checkpoint_event_count: self.checkpoint_event_count,
             mark_interval_len: MARK_INTERVAL_LEN,
@@ -147,7 +151,7 @@ impl Options {
         }
     }
 
-    fn index_on(
+    pub(super) fn index_on(
         &self,
         tree: Box<dyn Tree>,
         store: StoreId,
@@ -155,7 +159,7 @@ impl Options {
         Index::open(tree, store, self.index_options())
     }
 
-    fn open_tree(
+    pub(super) fn open_tree(
         &self,
         directory: &dyn Directory,
         place: &IndexPlace,
@@ -177,67 +181,8 @@ impl Options {
         }
     }
 
-    /// Makes an opened index know the whole log: adds what it lacks, or builds it anew.
-    pub(super) fn bring_up(
-        &self,
-        directory: &dyn Directory,
-        place: &IndexPlace,
-        segments: &Segments,
-        opened: Opened,
-    ) -> (Index, IndexRecovery) {
-        let Opened { index, checkpoint, mut reason } = opened;
-        // An index without a checkpoint holds nothing, which is right for an empty log.
-        let is_usable = checkpoint.is_some() || segments.visible().position == Position::START;
-        if let Some(index) = index.filter(|_| is_usable) {
-            match catch_up(&index, segments, checkpoint.as_ref(), self.progress.as_ref()) {
-                Ok(0) => return (index, IndexRecovery::Current),
-                Ok(event_count) => return (index, IndexRecovery::CaughtUp { event_count }),
-                Err(reason @ IndexTrouble::LogUnreadable { .. }) => {
-                    index.close();
-                    return (
-                        self.no_index(segments.store()),
-                        IndexRecovery::Unavailable { reason },
-                    );
-                }
-                Err(why) => reason = why,
-            }
-            index.close();
-        }
-        match self.rebuild(directory, place, segments) {
-            Ok((index, event_count)) => (index, IndexRecovery::Rebuilt { event_count, reason }),
-            Err(reason) => (self.no_index(segments.store()), IndexRecovery::Unavailable { reason }),
-        }
-    }
-
-    /// Uses no index, because what it would name may not be durable.
-    pub(super) fn leave_alone(
-        &self,
-        segments: &Segments,
-        opened: Opened,
-    ) -> (Index, IndexRecovery) {
-        if let Some(index) = opened.index {
-            index.close();
-        }
-        let reason = IndexTrouble::LogNotDurable;
-        (self.no_index(segments.store()), IndexRecovery::Unavailable { reason })
-    }
-
-    /// Moves the old index aside and builds a new one from the log.
-    fn rebuild(
-        &self,
-        directory: &dyn Directory,
-        place: &IndexPlace,
-        segments: &Segments,
-    ) -> Result<(Index, u64), IndexTrouble> {
-        place.move_aside(directory)?;
-        let tree = self.open_tree(directory, place).map_err(|fault| trouble(&fault))?;
-        let index = self.index_on(tree, segments.store()).map_err(|fault| trouble(&fault))?.0;
-        let event_count = catch_up(&index, segments, None, self.progress.as_ref())?;
-        Ok((index, event_count))
-    }
-
     /// An index that answers nothing, so that everything is found by scanning.
-    fn no_index(&self, store: StoreId) -> Index {
+    pub(super) fn no_index(&self, store: StoreId) -> Index {
         Index::unavailable(store, self.index_options())
     }
 }

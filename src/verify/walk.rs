@@ -8,12 +8,16 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Fault, Footer, Record, SegmentHeader};
 use crate::log::Segments;
-use crate::segment::{Link, Scanner, SegmentFile, digest_of, find_record, records_start};
+use crate::segment::{
+    Link, Scanner, SegmentFile, Window, begins_with, digest_of, find_record, records_start,
+};
 use crate::types::{Address, LogEnd, Position, Timestamp};
 use crate::verify::{DAMAGES_MAX, Damage, is_damage};
 
 /// Bytes after the beginning of a bad record at which a good one may begin.
 const NEXT_PLACE: u64 = 8;
+/// Bytes to read for one record.
+const RECORD_LEN: usize = 4 << 10;
 
 /// Is told of every sound record, and may end the walk.
 pub(crate) type Visit<'a> = &'a mut dyn FnMut(&Record, &str, Address) -> ControlFlow<()>;
@@ -256,11 +260,26 @@ impl<'a> Walk<'a> {
         let corrupt = file.corrupt(scanner.offset(), fault);
         let ended = scanner.end();
         let goes_on = find_record(file, scanner.offset(), *limit, &(*stop..stop.next()));
-        if ended.is_none() || !matches!(goes_on, Ok(None)) {
+        let has_ended = match goes_on {
+            Ok(None) => true,
+            Ok(Some((offset, _))) => {
+                self.has_moved(file, offset, *limit).is_ok_and(|has_moved| has_moved)
+            }
+            Err(_) => false,
+        };
+        if ended.is_none() || !has_ended {
             self.lose(corrupt, *stop..*stop);
             return None;
         }
         ended
+    }
+
+    /// Whether the record at `offset` is the one that the next segment begins with.
+    fn has_moved(&self, file: &Arc<SegmentFile>, offset: u64, limit: u64) -> Result<bool> {
+        let record = Window::new(Arc::clone(file), RECORD_LEN).record_at(offset, limit)?;
+        let (directory, key) = (&**self.segments.directory(), self.segments.key());
+        let next = SegmentFile::open_to_read(directory, key, record.parts.position)?;
+        begins_with(next, &record)
     }
 
     /// Checks that a segment that was read without a footer has got one meanwhile.

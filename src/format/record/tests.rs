@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::Event;
+use crate::event::{Block, Event};
 
 const SEED: u32 = 77;
 
@@ -40,7 +40,7 @@ fn a_record_reads_back_as_it_was_written() {
     let record = Record::decode(&bytes, 0, SEED).unwrap();
     assert_eq!((record.previous, record.witness), (0xABCD, Some(Position::new(10))));
     assert_eq!(record.end(), Position::new(13));
-    let event = Event::new(record.parts, bytes.into());
+    let event = Event::new(record.parts, Block::Own(bytes).into());
     assert_eq!((event.stream(), event.revision().get()), ("cart-42", 3));
     assert_eq!(event.recorded_at(), Timestamp::from_nanos(-5));
     assert!(event.ends_batch());
@@ -124,7 +124,7 @@ proptest! {
         let mut block = vec![0xEE; start];
         block.extend_from_slice(&record);
         let decoded = Record::decode(&block, start, SEED).unwrap();
-        let read = Event::new(decoded.parts, block.into());
+        let read = Event::new(decoded.parts, Block::Own(block).into());
         prop_assert_eq!(read.stream(), &stream);
         prop_assert_eq!(NewEvent::from(&read), event);
 

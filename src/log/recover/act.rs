@@ -1,6 +1,7 @@
 //! The act: what recovery writes, once it is decided.
 
 use std::io::ErrorKind;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,13 +26,19 @@ const REWRITE_LEN: usize = 1 << 20;
 
 impl UnrecoveredLog {
     /// Makes the medium hold exactly the log up to its valid end, and nothing after it.
-    pub(super) fn act(self, decision: Decision, report: &mut RecoveryReport) -> Result<Begin> {
+    pub(super) fn act(
+        mut self,
+        decision: Decision,
+        segment_len_max: u64,
+        report: &mut RecoveryReport,
+    ) -> Result<Begin> {
         let noted = report.was_closed;
         let witness = self.witness();
         let lock = self.directory.open_to_write(LOCK);
         let lock = lock.map_err(Error::io("open", &self.directory.path_of(LOCK)))?;
         let mut active =
             SegmentFile::open_to_write(&*self.directory, self.key, self.active.base())?;
+        let mut full = None;
         if !noted {
             remove_leftovers(&*self.directory);
             self.sync_entries()?;
@@ -42,9 +49,14 @@ impl UnrecoveredLog {
             let end = self.valid_end.address.offset;
             report.rewritten_len = end.saturating_sub(self.unproven_offset);
             if report.rewritten_len > 0 {
-                (active, report.is_durable) = self.write_again(active, &*lock)?;
+                if let Some((next, end)) = self.move_tail(segment_len_max)? {
+                    active.set_len(end.address.offset)?;
+                    full = Some((mem::replace(&mut active, next), end));
+                } else {
+                    (active, report.is_durable) = self.write_again(active, &*lock)?;
+                }
             }
-            active.set_len(end)?;
+            active.set_len(self.valid_end.address.offset)?;
             active.sync()?;
             if report.is_durable && self.has_word(&*lock)? {
                 lock.set_len(0).map_err(Error::io("cut", &self.directory.path_of(LOCK)))?;
@@ -52,6 +64,9 @@ impl UnrecoveredLog {
         }
         let sealer = Arc::new(Sealer::default());
         report.sealed_count = self.seal_unsealed(&sealer)?;
+        if let Some((file, end)) = full {
+            sealer.add(Arc::new(file), end);
+        }
         let segments = Arc::new(Segments::new(
             Arc::clone(&self.directory),
             self.key,
@@ -67,6 +82,7 @@ impl UnrecoveredLog {
             not_durable_from: (!report.is_durable).then(|| witness.unwrap_or_default()),
             writer,
             sealer,
+            durable_note: self.durable_note,
         })
     }
 
@@ -164,7 +180,7 @@ impl UnrecoveredLog {
 }
 
 /// Hands the bytes of a range to `each`, block by block.
-fn copy_range(
+pub(super) fn copy_range(
     file: &SegmentFile,
     start: u64,
     end: u64,
@@ -185,7 +201,7 @@ fn copy_range(
 }
 
 /// Whether there was no room for a file, or no more of it for this user.
-fn has_no_room(error: &std::io::Error) -> bool {
+pub(super) fn has_no_room(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 

@@ -4,15 +4,17 @@
 //! is in `decide`.
 
 mod act;
+mod move_tail;
 mod scan;
 
+pub(super) use scan::start_of_last;
 pub(crate) use scan::witnessed_end;
 
 use std::sync::Arc;
 
 use crate::directory::Directory;
 use crate::error::{Error, Result};
-use crate::format::{CleanNote, Fault, SegmentHeader};
+use crate::format::{CleanNote, DurableNote, Fault, SegmentHeader};
 use crate::log::decide::{Decision, Evidence, Tail, Witnesses, decide};
 use crate::log::segments::list_bases;
 use crate::log::{Begin, META, Segments};
@@ -38,11 +40,15 @@ pub(crate) struct UnrecoveredLog {
     /// Why the scan stopped.
     stopped_by: Error,
     scanned_count: u64,
+    /// Where the scan began.
+    scanned_from: LogEnd,
     /// Where the first record stands that no record is known to have been durable from on.
     unproven_offset: u64,
     /// Full segments without a footer, and their ends.
     unsealed: Vec<(Position, LogEnd)>,
     note: Note,
+    /// How far the log was noted to be durable.
+    durable_note: Option<DurableNote>,
 }
 
 /// The note of a clean close, as it was found.
@@ -63,13 +69,18 @@ impl UnrecoveredLog {
         self.witnesses.index_checkpoint = Some(position);
     }
 
+    /// Whether a note says how far the log was durable, beyond which no index knows it.
+    pub(crate) fn has_durable_note(&self) -> bool {
+        self.durable_note.is_some()
+    }
+
     /// Decides what the end of the log is, and puts it right if that loses nothing that was
-    /// acknowledged.
+    /// acknowledged. A full segment has `segment_len_max` bytes.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`], having changed nothing, if something durable is damaged or missing.
-    pub(crate) fn recover(self) -> Result<(Begin, RecoveryReport)> {
+    pub(crate) fn recover(self, segment_len_max: u64) -> Result<(Begin, RecoveryReport)> {
         let witnesses = self.witnesses;
         let decision = decide(&self.evidence());
         if decision == Decision::Refuse {
@@ -88,7 +99,7 @@ impl UnrecoveredLog {
             witness: witnesses.highest(),
             index: IndexRecovery::Current,
         };
-        let begin = self.act(decision, &mut report)?;
+        let begin = self.act(decision, segment_len_max, &mut report)?;
         Ok((begin, report))
     }
 

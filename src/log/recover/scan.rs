@@ -2,18 +2,22 @@
 //!
 //! Reads only.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use crate::directory::{Directory, read_small};
 use crate::error::{Error, Result};
-use crate::format::{CleanNote, Fault, Footer, SLOTS_LEN, SegmentHeader, Slot};
+use crate::format::{CleanNote, DurableNote, Fault, Footer, SLOTS_LEN, SegmentHeader, Slot};
 use crate::log::decide::{Tail, Witnesses};
+use crate::log::noter::read_durable;
 use crate::log::recover::{Note, UnrecoveredLog};
 use crate::log::segments::list_bases;
 use crate::log::{CLEAN_NOTE, CONSUMERS};
-use crate::segment::{Link, Scanner, SegmentFile, Window, find_witness, records_start};
+use crate::segment::{
+    Link, Scanner, SegmentFile, Window, begins_with, find_witness, records_start,
+};
 use crate::types::{Address, LogEnd, Position, StoreId, StoreKey};
 
 /// Bytes to read of a clean note, which has fewer.
@@ -23,6 +27,8 @@ const NOTED_LEN: usize = 4 << 10;
 
 /// What a scan of the last segment has found.
 struct Scanned {
+    /// Where it began.
+    start: LogEnd,
     valid_end: LogEnd,
     /// Offset of the record before `valid_end`; 0 if there is none in this segment.
     last_offset: u64,
@@ -44,6 +50,9 @@ impl UnrecoveredLog {
     ///
     /// [`Error::Corrupt`] if a segment is missing or the header of the last one is damaged.
     pub(crate) fn scan(directory: Arc<dyn Directory>, key: StoreKey) -> Result<Self> {
+        // Read first: what it names is in the segments that are listed after, also while another
+        // process appends.
+        let durable_note = read_durable(&*directory, key.id)?;
         let bases = list_bases(&*directory)?;
         let missing = |expected| Error::Corrupt { segment: Position::START, offset: 0, expected };
         let Some(last) = bases.last().copied() else {
@@ -55,13 +64,14 @@ impl UnrecoveredLog {
         let active = Arc::new(SegmentFile::open_to_read(&*directory, key, last)?);
         let header = active.header()?;
         let note = read_note(&*directory, key.id)?;
-        let scanned = scan_last(&active, &header, note)?;
+        let scanned = scan_last(&active, &header, &known_places(note, durable_note))?;
         let tail = tail_of(&active, &scanned)?;
         let mut witnesses = Witnesses {
             segment_header: Some(last),
             segment_footer: footer_after(&active, &scanned.valid_end)?.map(|footer| footer.end()),
             record: scanned.witness,
             clean_close: None,
+            durable_note: durable_note.map(|note| note.place.end),
             consumer: consumers(&*directory, key.id)?,
             index_checkpoint: None,
         };
@@ -85,9 +95,11 @@ impl UnrecoveredLog {
             contradicted: scanned.contradicted,
             stopped_by: scanned.stopped_by,
             scanned_count: scanned.count,
+            scanned_from: scanned.start,
             unproven_offset: scanned.unproven_offset,
             unsealed,
             note,
+            durable_note,
         })
     }
 }
@@ -103,32 +115,64 @@ fn read_note(directory: &dyn Directory, store: StoreId) -> Result<Note> {
     })
 }
 
-/// Scans the last segment, from where the store was closed if the note speaks of this file, or
-/// from its first record.
-fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> Result<Scanned> {
-    let limit = active.len()?;
-    let note = match note {
+/// The places that notes say to have been durable, the last one first.
+fn known_places(note: Note, durable_note: Option<DurableNote>) -> Vec<CleanNote> {
+    let closed_at = match note {
         Note::Valid(note) => Some(note),
         Note::Absent | Note::Useless => None,
     };
-    let closed_at = match &note {
-        Some(note) => end_of_note(active, header, note, limit)?,
-        None => None,
-    };
-    let start = closed_at.unwrap_or(LogEnd {
+    let mut places = Vec::from_iter(closed_at);
+    places.extend(durable_note.map(|note| note.place));
+    places.sort_by_key(|place| Reverse(place.end));
+    places
+}
+
+/// Where a scan of the last segment begins, and the offset of the record before; 0 if there is
+/// none: at the last of the known places that is in this file and has its record before it, or
+/// at the first record.
+fn scan_start(
+    active: &Arc<SegmentFile>,
+    header: &SegmentHeader,
+    known: &[CleanNote],
+    limit: u64,
+) -> Result<(LogEnd, u64)> {
+    for place in known {
+        if let Some(end) = end_of_note(active, header, place, limit)? {
+            return Ok((end, place.last_offset));
+        }
+    }
+    let start = LogEnd {
         position: header.base,
         address: Address { segment: header.base, offset: records_start() },
         checksum: header.chain,
         recorded_at: header.recorded_before,
-    });
+    };
+    Ok((start, 0))
+}
+
+/// The end of the log as it is known without reading its last segment, `file`: what the notes say,
+/// or where the segment begins.
+pub(crate) fn start_of_last(directory: &dyn Directory, file: &Arc<SegmentFile>) -> Result<LogEnd> {
+    let store = file.key().id;
+    let known = known_places(read_note(directory, store)?, read_durable(directory, store)?);
+    scan_start(file, &file.header()?, &known, file.len()?).map(|(end, _)| end)
+}
+
+/// Scans the last segment, from where it is known to have been durable.
+fn scan_last(
+    active: &Arc<SegmentFile>,
+    header: &SegmentHeader,
+    known: &[CleanNote],
+) -> Result<Scanned> {
+    let limit = active.len()?;
+    let (start, mut last_offset) = scan_start(active, header, known, limit)?;
     let mut scanner =
         Scanner::new(Arc::clone(active), start.address.offset, Link::from_end(&start));
     let contradicts = |end: &LogEnd| {
-        note.is_some_and(|note| note.end == end.position && note.checksum != end.checksum)
+        known.iter().any(|place| place.end == end.position && place.checksum != end.checksum)
     };
     let mut contradicted = contradicts(&start);
     let mut valid_end = start;
-    let mut last_offset = closed_at.and(note).map_or(0, |note| note.last_offset);
     let mut count = 0;
     let mut witness = None;
     let mut unproven = VecDeque::new();
@@ -154,6 +198,7 @@ fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> R
     let unproven_offset = unproven.front().map_or(valid_end.address.offset, |(_, offset)| *offset);
     let stopped_at = scanner.offset();
     Ok(Scanned {
+        start,
         valid_end,
         last_offset,
         contradicted,
@@ -165,8 +210,8 @@ fn scan_last(active: &Arc<SegmentFile>, header: &SegmentHeader, note: Note) -> R
     })
 }
 
-/// The end that a note names, if it is in this file and the record before it is the one that the
-/// note speaks of.
+/// The end that a place names, if it is in this file and the record before it is the one that the
+/// place speaks of.
 fn end_of_note(
     active: &Arc<SegmentFile>,
     header: &SegmentHeader,
@@ -213,12 +258,10 @@ fn tail_of(active: &SegmentFile, scanned: &Scanned) -> Result<Tail> {
     Ok(if footer.is_some_and(ends_here) { Tail::Footer } else { Tail::Bytes })
 }
 
-/// How far the log was durable, as the note of a clean close and the consumers know it.
+/// How far the log was durable, as the notes and the consumers know it.
 pub(crate) fn witnessed_end(directory: &dyn Directory, store: StoreId) -> Result<Option<Position>> {
-    let noted = match read_note(directory, store)? {
-        Note::Valid(note) => Some(note.end),
-        Note::Absent | Note::Useless => None,
-    };
+    let known = known_places(read_note(directory, store)?, read_durable(directory, store)?);
+    let noted = known.first().map(|place| place.end);
     Ok(noted.max(consumers(directory, store)?))
 }
 
@@ -263,7 +306,8 @@ fn unsealed_before(
         if file.footer()?.is_some_and(|footer| fits(&footer)) {
             break;
         }
-        unsealed.push((*base, end_before(&file, &header, &next)?));
+        let follower = SegmentFile::open_to_read(directory, key, next.base)?;
+        unsealed.push((*base, end_before(&file, &header, follower, &next)?));
         next = header;
     }
     Ok(unsealed)
@@ -273,6 +317,7 @@ fn unsealed_before(
 fn end_before(
     file: &Arc<SegmentFile>,
     header: &SegmentHeader,
+    follower: SegmentFile,
     next: &SegmentHeader,
 ) -> Result<LogEnd> {
     let limit = file.len()?;
@@ -282,9 +327,13 @@ fn end_before(
     }
     let fault = Fault("a segment that ends where the next one begins");
     let end = scanner.end();
-    // A crash before the seal leaves no record here. One that follows was durable elsewhere.
-    if scanner.read(limit).is_ok() {
-        return Err(file.corrupt(scanner.offset(), fault));
+    // A crash before the seal leaves no record here, but the one that recovery has moved. Another
+    // one was durable elsewhere.
+    let offset = scanner.offset();
+    if let Ok((record, _)) = scanner.read(limit)
+        && !begins_with(follower, &record)?
+    {
+        return Err(file.corrupt(offset, fault));
     }
     end.filter(|end| end.checksum == next.chain && end.recorded_at == next.recorded_before)
         .ok_or_else(|| file.corrupt(scanner.offset(), fault))

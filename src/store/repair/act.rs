@@ -6,7 +6,7 @@
 use crate::directory::{copy_file, read_small};
 use crate::error::{Error, Result};
 use crate::format::SegmentHeader;
-use crate::log::{CLEAN_NOTE, CONSUMERS, META, QUARANTINE};
+use crate::log::{CLEAN_NOTE, CONSUMERS, DURABLE_NOTE, META, QUARANTINE};
 use crate::segment::{FOLDER, SegmentFile, name_of, seal};
 use crate::store::repair::{Cut, REPAIRING, RepairPlan, RepairReport, Reset};
 use crate::types::{LogEnd, Position};
@@ -121,7 +121,9 @@ impl RepairPlan {
             self.consumers.iter().map(|reset| format!("{CONSUMERS}/{}", reset.name)).collect();
         if let Some(cut) = &self.cut {
             names.extend(cut.has_segment.then(|| name_of(cut.end.address.segment)));
-            names.extend(self.has(CLEAN_NOTE)?.then(|| CLEAN_NOTE.to_owned()));
+            for note in [CLEAN_NOTE, DURABLE_NOTE] {
+                names.extend(self.has(note)?.then(|| note.to_owned()));
+            }
         }
         names.iter().try_for_each(|name| self.copy(name, &format!("{kept}/{name}")))?;
         self.to_seal.iter().try_for_each(|end| self.copy_footer(end, kept))
@@ -149,6 +151,7 @@ impl RepairPlan {
             SegmentFile::create(&*self.directory, self.key, &SegmentHeader::first(self.key))?;
         }
         self.remove(CLEAN_NOTE)?;
+        self.remove(DURABLE_NOTE)?;
         let moved = self.place.move_aside(&*self.directory);
         moved.map_err(|_| Error::Io {
             operation: "move",

@@ -1,0 +1,47 @@
+//! Which events a cursor gives, told from the names in their records.
+
+use std::sync::Arc;
+
+use crate::event::EventView;
+
+/// What an event must be like. By default anything.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    streams: Streams,
+    /// The types it may be of; any if it is `None`.
+    types: Option<Vec<Box<str>>>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Streams {
+    #[default]
+    All,
+    Prefixed(Box<str>),
+    One(Arc<str>),
+}
+
+impl Filter {
+    pub(super) fn with_prefix(self, prefix: Box<str>) -> Self {
+        Self { streams: Streams::Prefixed(prefix), ..self }
+    }
+
+    pub(super) fn of_stream(stream: Arc<str>) -> Self {
+        Self { streams: Streams::One(stream), types: None }
+    }
+
+    pub(super) fn with_types(self, types: Vec<Box<str>>) -> Self {
+        Self { types: Some(types), ..self }
+    }
+
+    pub(super) fn takes(&self, event: &EventView<'_>) -> bool {
+        let stream_fits = match &self.streams {
+            Streams::All => true,
+            Streams::Prefixed(prefix) => event.stream_bytes().starts_with(prefix.as_bytes()),
+            Streams::One(stream) => event.stream_bytes() == stream.as_bytes(),
+        };
+        stream_fits
+            && self.types.as_ref().is_none_or(|types| {
+                types.iter().any(|wanted| wanted.as_bytes() == event.type_bytes())
+            })
+    }
+}

@@ -1,0 +1,331 @@
+//! Blocks of records that were read and checked once, for several readers.
+//!
+//! Owns which blocks are kept, in how much memory, and when reading one is worth it. Knows nothing
+//! of what is visible: who asks says how far it may read.
+//!
+//! A segment is seen as cells of a fixed length. The block of a cell holds the records that begin in
+//! it, from the first one that somebody asked for. Readers in order come to the same blocks, wherever
+//! they began. A reader that is alone reads into memory of its own, which is faster: blocks are kept
+//! only where somebody else has been lately.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::error::Result;
+use crate::format::{Record, RecordFault};
+use crate::segment::SegmentFile;
+use crate::segment::file::wide;
+use crate::sync::{AtomicU64, Ordering};
+use crate::types::Position;
+
+/// Bytes of a cell, where there is room for many. Reads of more at once take no less time a byte.
+pub(super) const CELL_LEN_MAX: u64 = 128 << 10;
+/// Bytes of the smallest cell. For less room than takes some of these nothing is shared.
+const CELL_LEN_MIN: u64 = 1 << 10;
+/// How many cells there should at least be room for.
+const CELL_COUNT_MIN: u64 = 16;
+/// Bytes that are read after the end of a cell, for the record that begins before it.
+const OVERHANG_LEN: usize = 1 << 10;
+/// How many cells are remembered at most.
+const CELL_COUNT_MAX: u64 = 1 << 20;
+/// What a block takes beside its bytes and its offsets.
+const BLOCK_OVERHEAD: u64 = 256;
+/// How often a cell is touched by readers here and there before its block is read.
+const POINT_TOUCHES_MIN: u8 = 4;
+
+/// The offset at which the cell after that of `offset` begins, if cells have `cell_len` bytes.
+pub(super) fn cell_end(offset: u64, cell_len: u64) -> u64 {
+    (offset / cell_len.max(1)).saturating_add(1).saturating_mul(cell_len)
+}
+
+/// How many bytes to read from `offset` on for the records that begin in its cell.
+pub(super) fn len_of_cell_from(offset: u64, cell_len: u64) -> usize {
+    let len = cell_end(offset, cell_len).saturating_sub(offset);
+    usize::try_from(len).unwrap_or(usize::MAX).saturating_add(OVERHANG_LEN)
+}
+
+/// Records that follow each other in a segment, each of which was read and found to be one.
+#[derive(Debug)]
+pub(super) struct Checked {
+    start: u64,
+    bytes: Arc<Vec<u8>>,
+    /// Where the records begin, from `start` on.
+    offsets: Box<[u32]>,
+}
+
+impl Checked {
+    /// Reads the records from `start` to the end of its cell, or to `limit`, or to one that is none:
+    /// who comes to that finds out for itself. `None` if that is the first one.
+    fn read(file: &SegmentFile, start: u64, limit: u64, cell_len: u64) -> Result<Option<Self>> {
+        let left = usize::try_from(limit.saturating_sub(start)).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        extend(&mut bytes, file, start, len_of_cell_from(start, cell_len).min(left))?;
+        let seed = file.key().seed;
+        let wanted = cell_end(start, cell_len).saturating_sub(start);
+        let (mut offsets, mut at) = (Vec::new(), 0);
+        while wide(at) < wanted {
+            match Record::decode(&bytes, at, seed) {
+                Ok(record) => {
+                    let (Ok(offset), Ok(len)) = (u32::try_from(at), usize::try_from(record.len))
+                    else {
+                        break;
+                    };
+                    offsets.push(offset);
+                    at += len;
+                }
+                Err(RecordFault::Short { len }) if at.saturating_add(len) <= left => {
+                    let had = bytes.len();
+                    extend(&mut bytes, file, start, at.saturating_add(len))?;
+                    if bytes.len() == had {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        bytes.truncate(at);
+        bytes.shrink_to_fit();
+        let checked = Self { start, bytes: Arc::new(bytes), offsets: offsets.into() };
+        Ok(Some(checked).filter(|checked| !checked.offsets.is_empty()))
+    }
+
+    /// Where the first record begins.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Where the last record ends.
+    pub(super) fn end(&self) -> u64 {
+        self.start.saturating_add(wide(self.bytes.len()))
+    }
+
+    pub(super) fn bytes(&self) -> &Arc<Vec<u8>> {
+        &self.bytes
+    }
+
+    /// Whether a record begins at `offset`.
+    pub(super) fn has(&self, offset: u64) -> bool {
+        let at = offset.checked_sub(self.start).and_then(|at| u32::try_from(at).ok());
+        at.is_some_and(|at| self.offsets.binary_search(&at).is_ok())
+    }
+
+    fn len(&self) -> u64 {
+        wide(self.bytes.len())
+            .saturating_add(wide(size_of_val(&*self.offsets)))
+            .saturating_add(BLOCK_OVERHEAD)
+    }
+}
+
+/// Makes `bytes`, which stand at `start`, `len` bytes long, or fewer if the file ends.
+fn extend(bytes: &mut Vec<u8>, file: &SegmentFile, start: u64, len: usize) -> Result<()> {
+    let had = bytes.len();
+    bytes.resize(len.max(had), 0);
+    let rest = bytes.get_mut(had..).unwrap_or_default();
+    let read = file.read_at(rest, start.saturating_add(wide(had)))?;
+    bytes.truncate(had.saturating_add(read));
+    Ok(())
+}
+
+/// A cell of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Cell {
+    segment: Position,
+    number: u64,
+}
+
+#[derive(Clone, Debug)]
+struct ByLen;
+
+impl Weighter<Cell, Arc<Checked>> for ByLen {
+    fn weight(&self, _: &Cell, block: &Arc<Checked>) -> u64 {
+        block.len()
+    }
+}
+
+/// The blocks that readers of a store share.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    cell_len: u64,
+    blocks: Cache<Cell, Arc<Checked>, ByLen>,
+    touches: Touches,
+}
+
+impl Blocks {
+    /// Room for blocks of `len_max` bytes; `None` if that is not enough for a few.
+    pub(crate) fn with_room(len_max: u64) -> Option<Self> {
+        let cell_len = (len_max / CELL_COUNT_MIN).clamp(CELL_LEN_MIN, CELL_LEN_MAX);
+        let count = usize::try_from((len_max / cell_len).min(CELL_COUNT_MAX)).unwrap_or(0);
+        let is_enough = len_max >= CELL_COUNT_MIN * CELL_LEN_MIN;
+        is_enough.then(|| Self {
+            cell_len,
+            blocks: Cache::with_weighter(count, len_max, ByLen),
+            touches: Touches::of(count),
+        })
+    }
+
+    /// Bytes of a cell.
+    pub(super) fn cell_len(&self) -> u64 {
+        self.cell_len
+    }
+
+    /// The block for a reader in order that has come to `offset` and may read up to `limit`. `None`
+    /// if it should read for itself.
+    pub(super) fn for_reader_in_order(
+        &self,
+        file: &SegmentFile,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Option<Arc<Checked>>> {
+        self.find(file, offset, limit, 1)
+    }
+
+    /// The block for a reader that wants what is at `offset`. `None` if it should read that alone.
+    pub(super) fn for_point(
+        &self,
+        file: &SegmentFile,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Option<Arc<Checked>>> {
+        self.find(file, offset, limit, POINT_TOUCHES_MIN)
+    }
+
+    fn find(
+        &self,
+        file: &SegmentFile,
+        offset: u64,
+        limit: u64,
+        touches_min: u8,
+    ) -> Result<Option<Arc<Checked>>> {
+        let cell = Cell { segment: file.base(), number: offset / self.cell_len.max(1) };
+        let found = self.blocks.get(&cell).filter(|block| block.has(offset));
+        if found.is_some() || self.touches.count(cell) < touches_min {
+            return Ok(found);
+        }
+        let read = Checked::read(file, offset, limit, self.cell_len)?.map(Arc::new);
+        if let Some(block) = &read {
+            self.blocks.insert(cell, Arc::clone(block));
+        }
+        Ok(read)
+    }
+}
+
+/// How often cells were touched lately: as many of them as there is room for blocks.
+#[derive(Debug)]
+struct Touches {
+    /// In the upper bits of each number which cell it is of, in the lower ones how often.
+    slots: Box<[AtomicU64]>,
+}
+
+/// Bits of a count.
+const COUNT_BITS: u32 = 8;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+/// An odd number without a pattern, which spreads what is multiplied by it over all bits.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Touches {
+    fn of(count: usize) -> Self {
+        Self { slots: (0..count).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// How often `cell` was touched before this, as far as is known. Another cell in its place makes
+    /// it forgotten.
+    fn count(&self, cell: Cell) -> u8 {
+        let hash = (cell.segment.get() ^ cell.number.wrapping_mul(SPREAD)).wrapping_mul(SPREAD);
+        let place = (hash >> u32::BITS).checked_rem(wide(self.slots.len())).unwrap_or(0);
+        let slot = usize::try_from(place).ok().and_then(|place| self.slots.get(place));
+        let Some(slot) = slot else { return 0 };
+        let was = slot.load(Ordering::Relaxed);
+        let count = if was & !COUNT_MASK == hash & !COUNT_MASK { was & COUNT_MASK } else { 0 };
+        let next = (count + 1).min(COUNT_MASK);
+        slot.store((hash & !COUNT_MASK) | next, Ordering::Relaxed);
+        u8::try_from(count).unwrap_or(u8::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::records_start;
+    use crate::segment::scan::tests::segment_of;
+    use crate::types::Timestamp;
+
+    const CELL: u64 = 1 << 10;
+
+    /// A segment of 1,000 records of 72 bytes, and where they end.
+    fn segment() -> (Arc<SegmentFile>, u64) {
+        let times: Vec<_> = (0..1_000).map(Timestamp::from_nanos).collect();
+        let file = segment_of(&times);
+        let end = file.len().unwrap();
+        (file, end)
+    }
+
+    fn room() -> Blocks {
+        Blocks::with_room(CELL_COUNT_MIN * CELL).unwrap()
+    }
+
+    #[test]
+    fn a_reader_that_is_alone_reads_for_itself() {
+        let ((file, end), blocks) = (segment(), room());
+        for number in 0..end / CELL {
+            let offset = records_start().max(number * CELL);
+            assert!(blocks.for_reader_in_order(&file, offset, end).unwrap().is_none());
+        }
+        assert_eq!(blocks.blocks.len(), 0);
+    }
+
+    #[test]
+    fn a_block_is_kept_for_the_second_reader_and_holds_the_records_of_its_cell() {
+        let ((file, end), blocks) = (segment(), room());
+        let start = records_start();
+        assert!(blocks.for_reader_in_order(&file, start, end).unwrap().is_none());
+        let second = blocks.for_reader_in_order(&file, start, end).unwrap().unwrap();
+        let third = blocks.for_reader_in_order(&file, start, end).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&second, &third));
+        assert_eq!((second.start(), second.end() % 8), (start, 0));
+        assert!(second.end() >= CELL && second.end() < CELL + 72);
+        assert!(second.has(start) && second.has(start + 72) && !second.has(second.end()));
+        assert!((1..72).all(|n| !second.has(start + n)));
+    }
+
+    #[test]
+    fn a_block_ends_where_its_reader_may_not_read() {
+        let ((file, _), blocks) = (segment(), room());
+        let start = records_start();
+        let read = |limit| {
+            (0..2)
+                .map(|_| blocks.for_reader_in_order(&file, start, limit).unwrap())
+                .last()
+                .flatten()
+        };
+        assert_eq!(read(start + 144).unwrap().end(), start + 144);
+        let rest = blocks.for_reader_in_order(&file, start + 144, start + 288).unwrap().unwrap();
+        assert_eq!((rest.start(), rest.end()), (start + 144, start + 288));
+        assert!(Checked::read(&file, start, start + 71, CELL).unwrap().is_none());
+    }
+
+    #[test]
+    fn blocks_take_no_more_room_than_they_may() {
+        let ((file, end), blocks) = (segment(), room());
+        for _ in 0..3 {
+            for n in 0..1_000 {
+                let offset = records_start() + 72 * n;
+                let _ = blocks.find(&file, offset, end, 0).unwrap();
+                assert!(blocks.blocks.weight() <= CELL_COUNT_MIN * CELL);
+            }
+        }
+        assert!(blocks.blocks.len() > 2);
+        assert!(Blocks::with_room(CELL_COUNT_MIN * CELL - 1).is_none());
+        assert_eq!(Blocks::with_room(u64::MAX).unwrap().cell_len(), CELL_LEN_MAX);
+    }
+
+    #[test]
+    fn a_cell_is_read_for_points_once_they_are_many() {
+        let ((file, end), blocks) = (segment(), room());
+        let found: Vec<_> = (0..6)
+            .map(|n| blocks.for_point(&file, records_start() + 72 * n, end).unwrap().is_some())
+            .collect();
+        assert_eq!(found, [false, false, false, false, true, true]);
+    }
+}

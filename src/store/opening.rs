@@ -1,0 +1,163 @@
+//! Opening the index beside whoever reads the log already.
+//!
+//! Owns when that is done by a thread of its own: where a note says how far the log was durable, so
+//! that the index need not be asked. Whatever happens to the thread, those who wait for the index
+//! get one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+
+use crate::cursor::LaterIndex;
+use crate::directory::Directory;
+use crate::index::{Index, IndexFault};
+use crate::log::{Log, Segments};
+use crate::options::Options;
+use crate::report::{IndexRecovery, IndexTrouble, RecoveryReport};
+use crate::store::catch_up::catch_up;
+use crate::store::open_index::{IndexPlace, Opened, trouble};
+use crate::sync::Mutex;
+use crate::types::{LogEnd, Position};
+
+/// What is needed to open the index of a log that was recovered.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) options: Options,
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) place: IndexPlace,
+    pub(super) segments: Arc<Segments>,
+    pub(super) log: Arc<Log>,
+    /// Whether all of the log is durable.
+    pub(super) is_durable: bool,
+    /// Where the index goes.
+    pub(super) index: Arc<LaterIndex>,
+}
+
+/// An index that is being opened, or is open.
+#[derive(Debug, Default)]
+pub(super) struct OpeningIndex {
+    /// What had to be done. There before the index is.
+    found: Arc<OnceLock<IndexRecovery>>,
+    /// The thread that opens it, until it was waited for.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// What was found of the log, and then of the index as well.
+    report: OnceLock<RecoveryReport>,
+}
+
+impl Opening {
+    /// Makes an index that was opened know the whole log.
+    pub(super) fn finish(self, opened: Opened) -> OpeningIndex {
+        let opening = OpeningIndex::default();
+        self.fill(opened, &opening.found);
+        opening
+    }
+
+    /// Opens the index and makes it know the whole log, on a thread if one can be had.
+    pub(super) fn begin(self) -> OpeningIndex {
+        let opening = OpeningIndex::default();
+        if !self.place.may_have_threads() {
+            self.open(&opening.found);
+            return opening;
+        }
+        let this = Arc::new(self);
+        let (work, found) = (Arc::clone(&this), Arc::clone(&opening.found));
+        let builder = thread::Builder::new().name("annals-index".to_owned());
+        match builder.spawn(move || work.open_guarded(&found)) {
+            Ok(thread) => *opening.thread.lock() = Some(thread),
+            Err(_) => this.open(&opening.found),
+        }
+        opening
+    }
+
+    /// Opens the index, and tells of a panic as of a failure to open it.
+    fn open_guarded(&self, found: &OnceLock<IndexRecovery>) {
+        if catch_unwind(AssertUnwindSafe(|| self.open(found))).is_err() {
+            let reason = trouble(&IndexFault::Panicked);
+            let _ = found.set(IndexRecovery::Unavailable { reason });
+            self.index.fill(Arc::new(self.no_index()));
+        }
+    }
+
+    fn open(&self, found: &OnceLock<IndexRecovery>) {
+        let store = self.segments.store();
+        self.fill(self.options.open_index(&*self.directory, &self.place, store), found);
+    }
+
+    fn fill(&self, opened: Opened, found: &OnceLock<IndexRecovery>) {
+        let (index, recovery) =
+            if self.is_durable { self.bring_up(opened) } else { self.leave_alone(opened) };
+        let _ = found.set(recovery);
+        self.index.fill(Arc::new(index));
+    }
+
+    /// Makes an opened index know the whole log: adds what it lacks, or builds it anew.
+    fn bring_up(&self, opened: Opened) -> (Index, IndexRecovery) {
+        let Opened { index, checkpoint, mut reason } = opened;
+        // An index without a checkpoint holds nothing, which is right for an empty log.
+        let is_usable = checkpoint.is_some() || self.segments.visible().position == Position::START;
+        if let Some(index) = index.filter(|_| is_usable) {
+            match self.catch_up(&index, checkpoint.as_ref()) {
+                Ok(0) => return (index, IndexRecovery::Current),
+                Ok(event_count) => return (index, IndexRecovery::CaughtUp { event_count }),
+                Err(reason @ IndexTrouble::LogUnreadable { .. }) => {
+                    index.close();
+                    return (self.no_index(), IndexRecovery::Unavailable { reason });
+                }
+                Err(why) => reason = why,
+            }
+            index.close();
+        }
+        match self.rebuild() {
+            Ok((index, event_count)) => (index, IndexRecovery::Rebuilt { event_count, reason }),
+            Err(reason) => (self.no_index(), IndexRecovery::Unavailable { reason }),
+        }
+    }
+
+    /// Uses no index, because what it would name may not be durable.
+    fn leave_alone(&self, opened: Opened) -> (Index, IndexRecovery) {
+        if let Some(index) = opened.index {
+            index.close();
+        }
+        let reason = IndexTrouble::LogNotDurable;
+        (self.no_index(), IndexRecovery::Unavailable { reason })
+    }
+
+    /// Moves the old index aside and builds a new one from the log.
+    fn rebuild(&self) -> Result<(Index, u64), IndexTrouble> {
+        let (directory, options) = (&*self.directory, &self.options);
+        self.place.move_aside(directory)?;
+        let tree = options.open_tree(directory, &self.place).map_err(|fault| trouble(&fault))?;
+        let opened = options.index_on(tree, self.segments.store());
+        let index = opened.map_err(|fault| trouble(&fault))?.0;
+        let event_count = self.catch_up(&index, None)?;
+        Ok((index, event_count))
+    }
+
+    fn catch_up(&self, index: &Index, checkpoint: Option<&LogEnd>) -> Result<u64, IndexTrouble> {
+        catch_up(index, &self.log, &self.segments, checkpoint, self.options.progress.as_ref())
+    }
+
+    fn no_index(&self) -> Index {
+        self.options.no_index(self.segments.store())
+    }
+}
+
+impl OpeningIndex {
+    /// What had to be done about the index, once it is open.
+    pub(super) fn found(&self) -> &IndexRecovery {
+        self.found.wait()
+    }
+
+    /// What was found of the log, and of the index once it is open.
+    pub(super) fn report(&self, of_log: &RecoveryReport) -> &RecoveryReport {
+        self.report.get_or_init(|| RecoveryReport { index: self.found().clone(), ..of_log.clone() })
+    }
+
+    /// Waits until no thread is opening it any more.
+    pub(super) fn join(&self) {
+        if let Some(thread) = self.thread.lock().take() {
+            // Its panics were caught.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A store that is opened for reading alone, beside a process that writes it, and after one.
+#![cfg(feature = "simulation")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use annals::simulation::Simulation;
+use annals::{Durability, Error, Expected, NewEvent, Options, ReadOnlyStore, Store};
+use common::{Book, Seen, all_files, crash, place, segments, small};
+
+/// Longer than any wait in these tests should take.
+const LONG: Duration = Duration::from_secs(60);
+
+fn buffered() -> Options {
+    Options::new().durability(Durability::Buffered)
+}
+
+fn say(store: &Store, text: &str) {
+    store.append("talk", Expected::Any, [NewEvent::text("said", text)]).unwrap();
+}
+
+fn end(reader: &ReadOnlyStore) -> u64 {
+    reader.end().unwrap().get()
+}
+
+fn all(reader: &ReadOnlyStore) -> Vec<Seen> {
+    reader.read_all().map(|event| Seen::of(&event.unwrap())).collect()
+}
+
+/// Waits until the writer's thread has noted that what is durable is.
+fn wait_for(reader: &ReadOnlyStore, position: u64) {
+    assert!(reader.read_all().from(position).wait(LONG).unwrap());
+}
+
+#[test]
+fn a_reader_follows_a_writer_through_its_segments_and_never_passes_it() {
+    for durability in [Durability::Sync, Durability::Buffered] {
+        let place = place();
+        let path = place.path().join("s");
+        let options = Options::new().durability(durability).segment_len_max(8 << 10);
+        let store = options.open(&path).unwrap();
+        let done = AtomicBool::new(false);
+        let mut book = Book::new(1);
+        let (seen, passed) = thread::scope(|scope| {
+            let following = scope.spawn(|| {
+                let reader = options.open_read_only(&path).unwrap();
+                let (mut cursor, mut seen, mut passed) = (reader.read_all(), Vec::new(), 0);
+                loop {
+                    let was_done = done.load(Ordering::Acquire);
+                    for event in cursor.by_ref() {
+                        let event = event.unwrap();
+                        passed += u32::from(event.position() >= store.end());
+                        seen.push(Seen::of(&event));
+                    }
+                    if was_done && cursor.next_position() == store.end() {
+                        return (seen, passed);
+                    }
+                    cursor.wait(Duration::from_millis(20)).unwrap();
+                }
+            });
+            for _ in 0..150 {
+                book.append(&store, &[("a", 2), ("b", 1)]);
+            }
+            done.store(true, Ordering::Release);
+            following.join().unwrap()
+        });
+        assert!(seen == book.events, "{} of {} events", seen.len(), book.events.len());
+        // Of what is only buffered the files may tell before the writer does.
+        assert!(passed == 0 || durability == Durability::Buffered);
+        assert!(segments(&path).len() > 5);
+    }
+}
+
+#[test]
+fn a_reader_writes_nothing_and_finds_everything() {
+    let disk = Simulation::new();
+    let store = disk.open(&small()).unwrap();
+    let mut book = Book::new(2);
+    for _ in 0..60 {
+        book.append(&store, &[("a", 1), ("b", 2), ("购物车", 1)]);
+    }
+    store.sync().unwrap();
+    let calls = disk.call_count();
+    let reader = disk.open_read_only(&Options::new()).unwrap();
+    assert_eq!((reader.id(), reader.created_at()), (store.id(), store.created_at()));
+    assert!(all(&reader) == book.events);
+    for stream in ["a", "b", "购物车", "none"] {
+        let of_stream = |seen: &&Seen| seen.stream == stream;
+        let expected: Vec<_> = book.events.iter().filter(of_stream).cloned().collect();
+        let mut found: Vec<_> =
+            reader.read_stream(stream).map(|event| Seen::of(&event.unwrap())).collect();
+        assert!(found == expected);
+        found = reader.read_stream(stream).backwards().map(|e| Seen::of(&e.unwrap())).collect();
+        assert!(found.iter().rev().eq(&expected));
+        assert_eq!(reader.stream_end(stream).unwrap().get(), book.stream_end(stream));
+    }
+    let names: Vec<_> = reader.streams().map(|stream| stream.unwrap().name().to_owned()).collect();
+    assert_eq!(names, ["a", "b", "购物车"]);
+    let middle = &book.events[book.events.len() / 2];
+    let at = reader.position_at(middle.recorded_at).unwrap().get();
+    assert!(at <= middle.position);
+    let since: Vec<_> = reader.read_all().recorded(middle.recorded_at..).collect();
+    assert_eq!(
+        since.len(),
+        book.events.iter().filter(|e| e.recorded_at >= middle.recorded_at).count()
+    );
+    assert_eq!(disk.call_count(), calls, "it wrote");
+}
+
+#[test]
+fn a_reader_leaves_the_files_of_a_closed_store_as_they_are() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = small().open(&path).unwrap();
+    let mut book = Book::new(3);
+    book.append(&store, &[("a", 5)]);
+    store.close().unwrap();
+    let before = all_files(&path);
+    let reader = Options::new().open_read_only(&path).unwrap();
+    assert!(all(&reader) == book.events);
+    assert_eq!(reader.path(), path);
+    drop(reader);
+    assert_eq!(all_files(&path), before);
+}
+
+#[test]
+fn what_is_not_durable_is_not_seen_unless_it_is_asked_for() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = buffered().open(&path).unwrap();
+    say(&store, "one");
+    let durable = Options::new().open_read_only(&path).unwrap();
+    let flushed = buffered().open_read_only(&path).unwrap();
+    assert_eq!((end(&durable), end(&flushed)), (0, 1));
+    store.sync().unwrap();
+    wait_for(&durable, 0);
+    say(&store, "two");
+    assert_eq!((end(&durable), end(&flushed)), (1, 2));
+    store.close().unwrap();
+    assert_eq!((end(&durable), end(&flushed)), (2, 2));
+}
+
+#[test]
+fn what_is_taken_back_after_it_was_seen_is_an_error_and_no_silence() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = buffered().open(&path).unwrap();
+    say(&store, "stays");
+    store.sync().unwrap();
+    let segment = segments(&path).remove(0);
+    let before = fs::read(&segment).unwrap();
+    say(&store, "goes");
+    let reader = buffered().open_read_only(&path).unwrap();
+    let mut cursor = reader.read_all();
+    assert_eq!(end(&reader), 2);
+    assert_eq!(cursor.by_ref().count(), 2);
+    // As a loss of power may leave it.
+    write_over(&segment, &before);
+    let error = cursor.next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert!(reader.end().is_err());
+    std::mem::forget(store);
+}
+
+/// Puts `bytes` at the start of a file, and zeroes after them.
+fn write_over(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    let len = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    let mut whole = bytes.to_vec();
+    whole.resize(len.max(bytes.len()), 0);
+    file.write_all_at(&whole, 0).unwrap();
+}
+
+#[test]
+fn a_reader_goes_on_in_a_segment_that_recovery_has_put_in_the_place_of_another() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = Options::new().open(&path).unwrap();
+    say(&store, "before");
+    store.close().unwrap();
+    let reader = Options::new().open_read_only(&path).unwrap();
+    assert_eq!(end(&reader), 1);
+    let segment = segments(&path).remove(0);
+    let copy = path.join("log").join(".new-copy");
+    fs::copy(&segment, &copy).unwrap();
+    fs::rename(&copy, &segment).unwrap();
+    let store = Options::new().open(&path).unwrap();
+    say(&store, "after");
+    wait_for(&reader, 1);
+    assert_eq!(reader.read_all().last().unwrap().unwrap().payload(), b"after");
+}
+
+#[test]
+fn a_store_without_notes_shows_what_its_records_say_to_be_durable() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = Options::new().open(&path).unwrap();
+    for n in 0..10 {
+        say(&store, &n.to_string());
+    }
+    store.close().unwrap();
+    crash(&path);
+    let _ = fs::remove_file(path.join("durable"));
+    // The last record says that all before it were durable, and nothing says so of itself.
+    assert_eq!(end(&Options::new().open_read_only(&path).unwrap()), 9);
+    assert_eq!(end(&buffered().open_read_only(&path).unwrap()), 10);
+}
+
+#[test]
+fn what_is_no_store_or_damaged_is_refused() {
+    let place = place();
+    let nothing = place.path().join("nothing");
+    let open = |path: &Path| Options::new().open_read_only(path).map(|reader| end(&reader));
+    assert!(matches!(open(&nothing), Err(Error::NotAStore { .. })));
+    assert!(!nothing.exists());
+    let path = place.path().join("s");
+    let store = small().open(&path).unwrap();
+    let mut book = Book::new(4);
+    (0..20).for_each(|_| _ = book.append(&store, &[("a", 2)]));
+    store.close().unwrap();
+    let last = segments(&path).pop().unwrap();
+    let bytes = fs::read(&last).unwrap();
+    fs::write(&last, vec![0; bytes.len()]).unwrap();
+    assert!(matches!(open(&path), Err(Error::Corrupt { .. })));
+    fs::write(&last, &bytes).unwrap();
+    assert_eq!(open(&path).unwrap(), book.end());
+    fs::remove_file(segments(&path).remove(0)).unwrap();
+    assert!(matches!(open(&path), Err(Error::Corrupt { .. })));
+}
