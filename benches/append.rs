@@ -5,6 +5,8 @@
 //! a bare file does not hold afterwards what was appended to it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its figures go to stdout")]
 
+#[expect(clippy::allow_attributes, reason = "what a benchmark uses of it differs")]
+#[allow(dead_code, unused_imports, reason = "what a benchmark uses of it differs")]
 #[path = "common/mod.rs"]
 mod common;
 

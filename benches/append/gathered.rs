@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::bare::{BareFile, Encoder};
-use crate::common::{Result, Sample};
+use crate::bare::BareFile;
+use crate::common::{Encoder, Result, Sample};
 
 /// How long a leader waits for those who may come back, as in annals.
 const GATHER_TIME_MAX: Duration = Duration::from_micros(100);

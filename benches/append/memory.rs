@@ -1,10 +1,8 @@
 //! The row of the most memory that a process has while it appends in bulk.
 #![expect(clippy::print_stdout, reason = "the process that is measured tells its figures so")]
 
-use std::process::Command;
-
 use crate::batches::{Names, batches, payloads};
-use crate::common::{BATCH_LEN, Bench, Result, Row, Size, batch_of, peak_memory};
+use crate::common::{BATCH_LEN, Bench, Result, Row, batch_of, peak_memory};
 use crate::rigs::{Syncs, bulk, check, fill};
 
 pub(crate) const MEMORY: &str = "memory-20m";
@@ -40,12 +38,7 @@ fn batch_count(bench: &Bench) -> usize {
 }
 
 fn measure(bench: &Bench, job: &str) -> Result<Peaks> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--child", job, "--dir"]).arg(&bench.dir);
-    if bench.size == Size::Quick {
-        command.arg("--quick");
-    }
-    let output = command.output()?;
+    let output = bench.child(job, &bench.dir)?.output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).trim().into());
     }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use annals::{Batch, Durability, IndexRecovery, Options, Store};
 use tempfile::TempDir;
 
-use crate::bare::{BareFile, BareLog, records_len};
-use crate::common::{Result, Run, Sample, settle, usage};
+use crate::bare::{BareFile, BareLog};
+use crate::common::{Result, Run, Sample, records_len, settle, usage};
 use crate::gathered::Gathered;
 use crate::threads::{self, Span};
 

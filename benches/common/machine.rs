@@ -1,6 +1,7 @@
 //! What is known of the machine and of this process, where `/proc` tells it.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 const UNKNOWN: &str = "unknown";
@@ -19,6 +20,17 @@ pub(crate) fn peak_memory() -> Option<u64> {
     let text = value_of("/proc/self/status", "VmHWM")?;
     let kib: u64 = text.strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
+}
+
+/// Makes [`peak_memory`] begin again with what this process has now.
+pub(crate) fn reset_peak_memory() -> io::Result<()> {
+    fs::write("/proc/self/clear_refs", "5")
+}
+
+/// How many bytes this process has had fetched from storage so far, because they were not in
+/// memory.
+pub(crate) fn bytes_fetched() -> Option<u64> {
+    value_of("/proc/self/io", "read_bytes")?.parse().ok()
 }
 
 /// What stands after `name` and a colon in a file.

@@ -7,13 +7,14 @@ mod events;
 mod figures;
 mod machine;
 mod place;
+mod records;
 mod rounds;
 mod stats;
 
 use std::error::Error;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 pub(crate) use args::Size;
 pub(crate) use events::{
@@ -21,10 +22,13 @@ pub(crate) use events::{
     stream_name,
 };
 pub(crate) use figures::Row;
-pub(crate) use machine::peak_memory;
+pub(crate) use machine::{bytes_fetched, peak_memory, reset_peak_memory};
 pub(crate) use place::{Usage, settle, usage};
+pub(crate) use records::{
+    CHECKSUM_LEN, Encoder, POSITION_AT, RECORD_LEN, records_len, split_record,
+};
 pub(crate) use rounds::{Run, interleave};
-pub(crate) use stats::{Latencies, Spread, float, median};
+pub(crate) use stats::{Latencies, Spread, float, median, percentile};
 
 use args::Args;
 
@@ -33,28 +37,43 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>
 
 /// What a row may ask of the run it is part of.
 #[derive(Debug)]
-pub(crate) struct Bench {
+pub(crate) struct Bench<S = ()> {
     pub(crate) size: Size,
     /// Where stores and other files go.
     pub(crate) dir: PathBuf,
+    /// What the rows of this run share.
+    pub(crate) shared: S,
     rounds: Option<NonZeroUsize>,
 }
 
-impl Bench {
+impl<S> Bench<S> {
     /// How many rounds to run: as the arguments say, or else `default`, or two in a quick run,
     /// so that each order is seen once.
     pub(crate) fn rounds(&self, default: usize) -> usize {
         self.rounds.map_or(self.size.pick(default, 2), NonZeroUsize::get)
     }
+
+    /// This program, as a process that does `job` in `dir`.
+    pub(crate) fn child(&self, job: &str, dir: &Path) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--child", job, "--dir"]).arg(dir);
+        if self.size == Size::Quick {
+            command.arg("--quick");
+        }
+        Ok(command)
+    }
 }
 
 /// A row of a benchmark: its name, and what measures it. `None` if that cannot be measured on
 /// this machine.
-pub(crate) type Measure = (&'static str, fn(&Bench) -> Result<Option<Row>>);
+pub(crate) type Measure<S = ()> = (&'static str, fn(&Bench<S>) -> Result<Option<Row>>);
+
+/// What a process does that a row has started, by the name of its job.
+pub(crate) type Child<S = ()> = fn(&str, &Bench<S>) -> Result<()>;
 
 /// Runs the benchmark `name`: the rows that the arguments ask for, each printed when it is done
 /// and added to `target/annals-bench/NAME.jsonl`. A process that a row has started runs `child`.
-pub(crate) fn run(name: &str, rows: &[Measure], child: fn(&str, &Bench) -> Result<()>) -> ExitCode {
+pub(crate) fn run<S: Default>(name: &str, rows: &[Measure<S>], child: Child<S>) -> ExitCode {
     let names: Vec<_> = rows.iter().map(|(row, _)| *row).collect();
     let args = match Args::parse(std::env::args_os().skip(1), &names) {
         Ok(args) => args,
@@ -72,13 +91,8 @@ pub(crate) fn run(name: &str, rows: &[Measure], child: fn(&str, &Bench) -> Resul
     }
 }
 
-fn measure(
-    name: &str,
-    rows: &[Measure],
-    args: Args,
-    child: fn(&str, &Bench) -> Result<()>,
-) -> Result<()> {
-    let bench = |dir| Bench { size: args.size, dir, rounds: args.rounds };
+fn measure<S: Default>(name: &str, rows: &[Measure<S>], args: Args, child: Child<S>) -> Result<()> {
+    let bench = |dir| Bench { size: args.size, dir, shared: S::default(), rounds: args.rounds };
     if let Some(job) = &args.child {
         return child(job, &bench(args.dir.unwrap_or_default()));
     }
@@ -98,5 +112,6 @@ fn measure(
             }
         }
     }
+    drop(bench);
     Ok(scratch.close()?)
 }

@@ -33,6 +33,14 @@ pub(crate) fn median(figures: &[f64]) -> f64 {
     middle.map_or(f64::NAN, |middle| middle.iter().sum::<f64>() / float_len(middle.len()))
 }
 
+/// The figure that so many of a thousand do not exceed; NaN if there are none.
+pub(crate) fn percentile(figures: &[f64], permille: usize) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() * permille).div_ceil(1000);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
 /// A count as a figure.
 #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "figures are rounded")]
 pub(crate) fn float(count: u64) -> f64 {

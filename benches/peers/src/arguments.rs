@@ -17,7 +17,8 @@ usage: annals-peers [--only WORK]... [--store NAME]... [--rounds N] [--scale F] 
 
   --only WORK    runs this workload only: durable-1, durable-16, durable-256, batch-1000, bulk,
                  replay, stream-200, time-100, last-of-stream
-  --store NAME   runs this store only: annals, rocksdb, sqlite, lmdb, redb, fjall, sled, okaywal
+  --store NAME   runs this store only: annals, annals-1gib, rocksdb, sqlite, lmdb, redb, fjall,
+                 sled, okaywal
   --rounds N     how often each store runs each workload (default 3)
   --scale F      the fraction of the events and seconds of a full run (default 1)
   --dir PATH     where the stores are put, on a real disk (default below the target directory)

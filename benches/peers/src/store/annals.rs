@@ -1,9 +1,11 @@
-//! annals with its default options.
+//! annals with its default options, and with a cache as large as its peers have.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use annals::{
-    Batch, ContentType, Durability, EventId, Expected, NewEvent, Options, Store as Log, Timestamp,
+    Batch, ContentType, Durability, EventId, EventView, Expected, NewEvent, Options, Store as Log,
+    Timestamp,
 };
 
 use crate::Result;
@@ -11,12 +13,24 @@ use crate::event::Event;
 use crate::store::{Mode, Store, Use};
 use crate::sum::Sum;
 
+/// Bytes of blocks of the log that its readers share: as many as its peers have.
+const CACHE_LEN: u64 = 1 << 30;
+
 pub fn open(dir: &Path, mode: Mode, work: Use<'_>) -> Result<()> {
+    open_with(Options::new(), dir, mode, work)
+}
+
+/// With the cache.
+pub fn open_cached(dir: &Path, mode: Mode, work: Use<'_>) -> Result<()> {
+    open_with(Options::new().read_cache_len(CACHE_LEN), dir, mode, work)
+}
+
+fn open_with(options: Options, dir: &Path, mode: Mode, work: Use<'_>) -> Result<()> {
     let durability = match mode {
         Mode::Bulk => Durability::Buffered,
         Mode::Durable | Mode::Read => Durability::Sync,
     };
-    let log = Options::new().durability(durability).open(dir)?;
+    let log = options.durability(durability).open(dir)?;
     work(&Annals(log.clone()))?;
     Ok(log.close()?)
 }
@@ -41,19 +55,30 @@ impl Store for Annals {
     }
 
     fn replay(&self) -> Result<Sum> {
-        sum(self.0.read_all())
+        let mut sum = Sum::default();
+        self.0.read_all().visit(|event| add(&mut sum, &event, u64::MAX))?;
+        Ok(sum)
     }
 
     fn read_stream(&self, stream: &str) -> Result<Sum> {
-        sum(self.0.read_stream(stream))
+        let mut sum = Sum::default();
+        self.0.read_stream(stream).visit(|event| add(&mut sum, &event, u64::MAX))?;
+        Ok(sum)
     }
 
     fn read_since(&self, time_ns: u64, count: usize) -> Result<Sum> {
-        sum(self.0.read_all().recorded(timestamp(time_ns)..).take(count))
+        let (mut sum, count) = (Sum::default(), u64::try_from(count)?);
+        let mut cursor = self.0.read_all().recorded(timestamp(time_ns)..);
+        cursor.visit(|event| add(&mut sum, &event, count))?;
+        Ok(sum)
     }
 
     fn read_last(&self, stream: &str) -> Result<Sum> {
-        sum(self.0.read_stream(stream).backwards().take(1))
+        let mut sum = Sum::default();
+        if let Some(event) = self.0.read_stream(stream).backwards().next() {
+            sum.add(event?.payload());
+        }
+        Ok(sum)
     }
 }
 
@@ -66,10 +91,8 @@ fn timestamp(time_ns: u64) -> Timestamp {
     Timestamp::from_nanos(time_ns.cast_signed())
 }
 
-fn sum(events: impl Iterator<Item = annals::Result<annals::Event>>) -> Result<Sum> {
-    let mut sum = Sum::default();
-    for event in events {
-        sum.add(event?.payload());
-    }
-    Ok(sum)
+/// Adds an event, and goes on until there are `count`.
+fn add(sum: &mut Sum, event: &EventView<'_>, count: u64) -> ControlFlow<()> {
+    sum.add(event.payload());
+    if sum.events < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

@@ -62,6 +62,9 @@ pub struct Peer {
     pub has_lookups: bool,
     /// Whether it can append without a sync and catch up later.
     pub skips_syncs: bool,
+    /// Whether it differs from another one in settings of reads alone, so that nothing else is
+    /// measured of it.
+    pub only_reads: bool,
     /// What a reader of its figures must know.
     pub note: &'static str,
     /// Opens the store in a directory, creates it if the directory is empty, hands it to the
@@ -75,8 +78,18 @@ pub static PEERS: &[Peer] = &[
         package: "annals",
         has_lookups: true,
         skips_syncs: true,
+        only_reads: false,
         note: "",
         open: annals::open,
+    },
+    Peer {
+        name: "annals-1gib",
+        package: "annals",
+        has_lookups: true,
+        skips_syncs: true,
+        only_reads: true,
+        note: "with a cache of 1 GiB",
+        open: annals::open_cached,
     },
     #[cfg(feature = "rocksdb")]
     Peer {
@@ -84,6 +97,7 @@ pub static PEERS: &[Peer] = &[
         package: "rocksdb",
         has_lookups: true,
         skips_syncs: true,
+        only_reads: false,
         note: "",
         open: rocksdb::open,
     },
@@ -92,6 +106,7 @@ pub static PEERS: &[Peer] = &[
         package: "rusqlite",
         has_lookups: true,
         skips_syncs: true,
+        only_reads: false,
         note: "",
         open: sqlite::open,
     },
@@ -100,6 +115,7 @@ pub static PEERS: &[Peer] = &[
         package: "heed",
         has_lookups: true,
         skips_syncs: true,
+        only_reads: false,
         note: "",
         open: lmdb::open,
     },
@@ -108,6 +124,7 @@ pub static PEERS: &[Peer] = &[
         package: "redb",
         has_lookups: true,
         skips_syncs: true,
+        only_reads: false,
         note: "",
         open: redb::open,
     },
@@ -116,6 +133,7 @@ pub static PEERS: &[Peer] = &[
         package: "fjall",
         has_lookups: true,
         skips_syncs: true,
+        only_reads: false,
         note: "",
         open: fjall::open,
     },
@@ -124,6 +142,7 @@ pub static PEERS: &[Peer] = &[
         package: "sled",
         has_lookups: true,
         skips_syncs: true,
+        only_reads: false,
         note: "NOT durable: its flush does not flush the device",
         open: sled::open,
     },
@@ -132,6 +151,7 @@ pub static PEERS: &[Peer] = &[
         package: "okaywal",
         has_lookups: false,
         skips_syncs: false,
+        only_reads: false,
         note: "a bare log: finds nothing by position, stream or time",
         open: okaywal::open,
     },

@@ -116,9 +116,10 @@ impl Work {
     /// Whether `peer` can do it.
     pub fn suits(self, peer: &Peer) -> bool {
         match self {
-            Self::Bulk => peer.skips_syncs,
+            Self::Commits(_) | Self::Batches => !peer.only_reads,
+            Self::Bulk => peer.skips_syncs && !peer.only_reads,
             Self::Query(_) => peer.has_lookups,
-            _ => true,
+            Self::Replay | Self::Load | Self::Syncs => true,
         }
     }
 
