@@ -151,9 +151,12 @@ impl Options {
 
     /// How many bytes the index may use to keep what it has read. Default: 64 MiB.
     ///
-    /// Most of it is for filters, which tell without reading that a stream is new, and take two bytes
-    /// for each stream, or a few more; what does not fit is read when it is asked. A sixteenth is for
-    /// sled, which holds the index and takes it as a hint: it may use many times as much.
+    /// A sixteenth is for sled, which holds the index and takes it as a hint: it may use many times
+    /// as much. Of the rest, half is for filters, which tell without reading that a stream is new, and
+    /// take two bytes for each stream, or a few more. A sixteenth is for where the parts of the index
+    /// begin: some 100 bytes for each 4 KiB of it that were asked for. What is left is for such parts
+    /// themselves, checked and ready to be searched, which take two or three times what they have on
+    /// disk. What does not fit is read from sled when it is asked for, in some 100 µs instead of one.
     #[must_use]
     pub fn index_cache_len(mut self, bytes: u64) -> Self {
         self.index_cache_len = bytes;

@@ -266,13 +266,13 @@ const TEETH: &[Tooth] = &[
     tooth(
         "a chunk that the index has lost shows",
         "src/index/stored.rs",
-        "if blocks.next_place().is_some_and(|next| next <= place) {",
-        "if blocks.next_place().is_some_and(|next| next <= &[][..]) {",
+        "if chunk.next_place().is_some_and(|next| next <= place) {",
+        "if chunk.next_place().is_some_and(|next| next <= &[][..]) {",
         &["lib"],
     ),
     tooth(
         "runs that follow from each other",
-        "src/index/stored.rs",
+        "src/index/search.rs",
         "if first < self.missing.start || end != self.missing.end {",
         "if first < self.missing.start {",
         &["lib"],

@@ -526,7 +526,7 @@ mod tests {
         let options = IndexOptions {
             checkpoint_event_count: 100,
             mark_interval_len: 1,
-            filters_len_max: 1 << 20,
+            cache_len_max: 1 << 20,
         };
         let tree = Box::new(MemoryTree::default());
         let index = Index::open(tree, segments.store(), options).unwrap().0;

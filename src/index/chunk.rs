@@ -70,7 +70,8 @@ impl ChunkBuilder {
 pub(super) struct Block<'b> {
     pub(super) name: &'b [u8],
     pub(super) first: Revision,
-    postings: &'b [u8],
+    /// The bytes of its posting list.
+    pub(super) postings: &'b [u8],
 }
 
 impl Block<'_> {

@@ -69,6 +69,23 @@ pub(super) fn put_place(name: &str, first: Revision, place: &mut Vec<u8>) {
     place.extend_from_slice(&first.get().to_be_bytes());
 }
 
+/// Whether `place` is before that of a block.
+pub(super) fn is_before(place: &[u8], name: &str, first: Revision) -> bool {
+    let Some((named, revision)) = place.split_last_chunk::<NUMBER_LEN>() else { return true };
+    let named = named.strip_suffix(&[NAME_END]).unwrap_or(named);
+    (named, u64::from_be_bytes(*revision)) < (name.as_bytes(), first.get())
+}
+
+/// A number that is in the order of the bytes, as far as their first eight tell it.
+pub(super) fn head(bytes: &[u8]) -> u64 {
+    if let Some(head) = bytes.first_chunk() {
+        return u64::from_be_bytes(*head);
+    }
+    let mut head = [0; NUMBER_LEN];
+    head.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+    u64::from_be_bytes(head)
+}
+
 /// Keys of the chunks of `run` that begin at `place` or before.
 pub(super) fn chunks_to(run: u64, place: &[u8]) -> Range<Vec<u8>> {
     let mut end = chunk(run, place);
@@ -129,6 +146,13 @@ pub(super) fn marks_to(last: Position) -> Range<Vec<u8>> {
     vec![MARKS]..end
 }
 
+/// Keys of the marks that begin after `last`.
+pub(super) fn marks_after(last: Position) -> Range<Vec<u8>> {
+    let mut start = marks(last);
+    start.push(0);
+    start..vec![MARKS + 1]
+}
+
 /// Key by which the marks that begin at `position` are found by time.
 pub(super) fn time(recorded_at: Timestamp, position: Position) -> Vec<u8> {
     let mut key = time_start(recorded_at);
@@ -178,6 +202,26 @@ mod tests {
             assert_eq!(keys.iter().filter(|key| chunks(run).contains(*key)).count(), 33);
         }
         assert_eq!(keys.iter().filter(|key| chunks_from(256).contains(*key)).count(), 66);
+    }
+
+    #[test]
+    fn a_place_is_before_another_as_its_bytes_are() {
+        let all = [("a", 0), ("a", 256), ("a b", 3), ("ab", 0), ("b", u64::MAX), ("购", 7)];
+        let all = all.map(|(name, n)| (name, Revision::new(n)));
+        for (name, first) in all {
+            for (other, revision) in all {
+                let (place, other_place) = (place(name, first), place(other, revision));
+                assert_eq!(is_before(&place, other, revision), place < other_place);
+            }
+        }
+    }
+
+    #[test]
+    fn heads_are_in_the_order_of_bytes() {
+        let all = ["", "a", "a0", "ab", "abcdefgh", "abcdefghi", "abcdefgi", "b", "购物车"];
+        assert!(all.map(|bytes| head(bytes.as_bytes())).is_sorted());
+        assert_eq!(head(b"abcdefgh"), head(b"abcdefghi"));
+        assert_eq!(head(b"ab"), 0x6162_0000_0000_0000);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::reader::RunReader;
 use super::run::Run;
-use super::stored::Gathered;
+use super::search::Gathered;
 use super::tail::Tail;
 use super::{Index, IndexFault, Mark, Seek, keys};
 use crate::sync::Ordering;
@@ -131,7 +131,12 @@ impl Index {
             let moves = self.moves.load(Ordering::Acquire);
             match read() {
                 // Memory is cleared when the index breaks or closes, perhaps just now.
-                Ok(answer) => return self.check_usable().map(|()| answer),
+                Ok(answer) => {
+                    return self
+                        .check_usable()
+                        .map(|()| answer)
+                        .inspect_err(|_| self.forget_stored());
+                }
                 Err(IndexFault::Damaged { .. }) if self.moves.load(Ordering::Acquire) != moves => {}
                 Err(fault) => {
                     self.mark_broken(fault.clone());
@@ -152,5 +157,8 @@ fn take_from(tail: &Tail, stream: &str, gathered: &mut Gathered) -> Result<(), I
     if start >= gathered.missing.end {
         return Ok(());
     }
-    gathered.take(start, run.slice(&(start..gathered.missing.end)))
+    gathered.take(|missing, found| {
+        found.extend(run.slice(&(start..missing.end)));
+        Ok(start)
+    })
 }

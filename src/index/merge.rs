@@ -97,7 +97,7 @@ impl Merge {
     /// The new run, once all is read.
     pub(super) fn finish(mut self, stored: &Stored) -> Result<Run, IndexFault> {
         self.write(BLOCK_COUNT, stored)?;
-        self.writer.finish(stored, stored.budget())
+        self.writer.finish(stored, stored.budgets())
     }
 
     /// Takes the block that is first by name, and of the oldest run among those.

@@ -4,19 +4,25 @@
 //! move it to the tree, as runs, which are merged there. Knows no files and no records: the store
 //! hands in what was published, and checks each answer against the record it points to.
 
+mod budget;
+mod cache;
 mod chunk;
 mod fault;
 mod filter;
 mod keys;
 mod lookup;
 mod manifest;
+mod mark_lists;
 mod marks;
 mod memory;
 mod merge;
 mod numbers;
+mod parsed;
+mod places;
 mod postings;
 mod reader;
 mod run;
+mod search;
 mod sketch;
 mod sled;
 mod stored;
@@ -55,8 +61,8 @@ pub(crate) struct IndexOptions {
     pub(crate) checkpoint_event_count: u64,
     /// Bytes of log between two marks.
     pub(crate) mark_interval_len: u64,
-    /// The most bytes of filters that are kept in memory.
-    pub(crate) filters_len_max: u64,
+    /// The most bytes that are kept in memory of what is in the tree.
+    pub(crate) cache_len_max: u64,
 }
 
 /// A place from which a scan of the log can begin.
@@ -116,7 +122,7 @@ impl Index {
         store: StoreId,
         options: IndexOptions,
     ) -> Result<(Self, Option<LogEnd>), IndexFault> {
-        let stored = Stored::new(tree, store, options.filters_len_max);
+        let stored = Stored::new(tree, store, options.cache_len_max);
         let manifest = stored.read_manifest(store)?;
         let writing = Writing::new(&stored, store, manifest.as_ref())?;
         let end = manifest.map(|manifest| manifest.end);
@@ -230,7 +236,13 @@ impl Index {
     ) -> Result<T, IndexFault> {
         let mut writing = self.writing.lock();
         self.check_usable()?;
-        write(&mut writing).inspect_err(|fault| self.mark_broken(fault.clone()))
+        let written = write(&mut writing).inspect_err(|fault| self.mark_broken(fault.clone()));
+        drop(writing);
+        if self.check_usable().is_err() {
+            // Whoever broke or closed it meanwhile has left this to the one who was writing.
+            self.forget_stored();
+        }
+        written
     }
 
     fn count_move(&self) {
@@ -278,6 +290,17 @@ impl Index {
     fn forget(&self) {
         *self.tail.write() = Tail::default();
         *self.frozen.write() = None;
+        self.forget_stored();
+    }
+
+    /// Lets go of what is in memory of the tree. Runs stay while someone writes, who would take
+    /// them for all there are.
+    fn forget_stored(&self) {
+        self.stored.forget();
+        if let Some(mut writing) = self.writing.try_lock() {
+            *writing = Writing::empty(self.store);
+            self.stored.set_runs(Vec::new());
+        }
     }
 }
 

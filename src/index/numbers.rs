@@ -25,7 +25,23 @@ pub(super) fn put_len(bytes: &mut Vec<u8>, len: usize) {
 }
 
 /// Takes a number off the front of `bytes`.
+#[inline]
 pub(super) fn take_number(bytes: &mut &[u8]) -> Result<u64, IndexFault> {
+    // Most numbers have one byte or two.
+    match **bytes {
+        [low, ref rest @ ..] if low & MORE == 0 => {
+            *bytes = rest;
+            Ok(u64::from(low))
+        }
+        [low, high, ref rest @ ..] if high & MORE == 0 => {
+            *bytes = rest;
+            Ok(u64::from(low & !MORE) | u64::from(high) << NUMBER_BITS)
+        }
+        _ => take_long(bytes),
+    }
+}
+
+fn take_long(bytes: &mut &[u8]) -> Result<u64, IndexFault> {
     let mut number = 0_u64;
     for shift in (0..u64::BITS).step_by(7) {
         let (byte, rest) = bytes.split_first().ok_or(MALFORMED)?;

@@ -5,6 +5,8 @@
 //! A list is a group per segment: segment (less the one before, the first less one that is known
 //! otherwise), count, offsets (each less the one before), all as numbers of variable length.
 
+use std::ops::Range;
+
 use super::IndexFault;
 use super::numbers::{put_len, put_number, take_number};
 use crate::types::{Address, Position};
@@ -36,35 +38,92 @@ pub(super) fn encode(addresses: &[Address], base: Position, bytes: &mut Vec<u8>)
 }
 
 /// Reads a list of 1 to 256 ascending addresses, and nothing after them.
-pub(super) fn decode(mut bytes: &[u8], base: Position) -> Result<Vec<Address>, IndexFault> {
+pub(super) fn decode(bytes: &[u8], base: Position) -> Result<Vec<Address>, IndexFault> {
     let mut addresses = Vec::new();
-    let mut segment = base.get();
-    while !bytes.is_empty() {
-        segment = segment.checked_add(take_number(&mut bytes)?).ok_or(MALFORMED)?;
-        take_group(&mut bytes, Position::new(segment), &mut addresses)?;
-    }
-    if addresses.is_empty() || !addresses.is_sorted_by(|a, b| a < b) {
-        return Err(MALFORMED);
-    }
+    walk(bytes, base, |address| addresses.push(address))?;
     Ok(addresses)
 }
 
-fn take_group(
-    bytes: &mut &[u8],
-    segment: Position,
+/// How many addresses a list has, which is as [`decode`] demands.
+pub(super) fn count(bytes: &[u8], base: Position) -> Result<usize, IndexFault> {
+    walk(bytes, base, |_| ())
+}
+
+/// Gives `visit` each address of a list; says how many there are.
+fn walk(
+    mut bytes: &[u8],
+    base: Position,
+    mut visit: impl FnMut(Address),
+) -> Result<usize, IndexFault> {
+    let (mut count, mut last) = (0, None);
+    let mut segment = base.get();
+    while !bytes.is_empty() {
+        segment = segment.checked_add(take_number(&mut bytes)?).ok_or(MALFORMED)?;
+        let mut group = Group::take(&mut bytes, Position::new(segment))?;
+        count += group.left;
+        if count > BLOCK_COUNT {
+            return Err(MALFORMED);
+        }
+        while let Some(address) = group.next(&mut bytes)? {
+            if last.is_some_and(|last| last >= address) {
+                return Err(MALFORMED);
+            }
+            last = Some(address);
+            visit(address);
+        }
+    }
+    if count == 0 { Err(MALFORMED) } else { Ok(count) }
+}
+
+/// Adds those addresses of a list, which [`count`] has checked, that stand at `wanted` in it.
+pub(super) fn decode_part(
+    mut bytes: &[u8],
+    base: Position,
+    wanted: Range<usize>,
     addresses: &mut Vec<Address>,
 ) -> Result<(), IndexFault> {
-    let count = usize::try_from(take_number(bytes)?).map_err(|_| MALFORMED)?;
-    if count == 0 || count > BLOCK_COUNT - addresses.len() {
-        return Err(MALFORMED);
-    }
-    let mut offset = 0_u64;
-    for _ in 0..count {
-        let delta = take_number(bytes)?.rotate_left(ALIGNMENT_BITS);
-        offset = offset.checked_add(delta).ok_or(MALFORMED)?;
-        addresses.push(Address { segment, offset });
+    let mut at = 0;
+    let mut segment = base.get();
+    while at < wanted.end {
+        segment = segment.checked_add(take_number(&mut bytes)?).ok_or(MALFORMED)?;
+        let mut group = Group::take(&mut bytes, Position::new(segment))?;
+        while at < wanted.end
+            && let Some(address) = group.next(&mut bytes)?
+        {
+            if at >= wanted.start {
+                addresses.push(address);
+            }
+            at += 1;
+        }
     }
     Ok(())
+}
+
+/// Addresses in one segment, as they are read.
+struct Group {
+    segment: Position,
+    offset: u64,
+    left: usize,
+}
+
+impl Group {
+    fn take(bytes: &mut &[u8], segment: Position) -> Result<Self, IndexFault> {
+        let left = usize::try_from(take_number(bytes)?).map_err(|_| MALFORMED)?;
+        if left == 0 || left > BLOCK_COUNT {
+            Err(MALFORMED)
+        } else {
+            Ok(Self { segment, offset: 0, left })
+        }
+    }
+
+    #[inline]
+    fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Address>, IndexFault> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        let delta = take_number(bytes)?.rotate_left(ALIGNMENT_BITS);
+        self.offset = self.offset.checked_add(delta).ok_or(MALFORMED)?;
+        self.left = left;
+        Ok(Some(Address { segment: self.segment, offset: self.offset }))
+    }
 }
 
 #[cfg(test)]
@@ -144,10 +203,17 @@ mod tests {
         fn any_ascending_addresses_read_back(
             set in prop::collection::btree_set((any::<u64>(), any::<u64>()), 1..=256),
             near in prop::collection::btree_set((0..9_u64, 0..9_999_u64), 1..=256),
+            (from, to) in (0..256_usize, 0..256_usize),
         ) {
             for set in [set, near] {
                 let addresses: Vec<_> = set.into_iter().map(|(s, o)| address(s, o)).collect();
-                prop_assert_eq!(decode(&encode(&addresses)).unwrap(), addresses);
+                let bytes = encode(&addresses);
+                prop_assert_eq!(&decode(&bytes).unwrap(), &addresses);
+                prop_assert_eq!(count(&bytes, Position::START).unwrap(), addresses.len());
+                let (start, end) = (from % addresses.len(), to % addresses.len() + 1);
+                let mut part = Vec::new();
+                decode_part(&bytes, Position::START, start..end, &mut part).unwrap();
+                prop_assert_eq!(&part, addresses.get(start..end).unwrap_or_default());
             }
         }
 
@@ -155,6 +221,7 @@ mod tests {
         fn hostile_bytes_give_a_fault_or_a_list_that_is_in_order(
             bytes in prop::collection::vec(any::<u8>(), 0..600),
         ) {
+            let _ = decode_part(&bytes, Position::START, 3..300, &mut Vec::new());
             if let Ok(addresses) = decode(&bytes) {
                 prop_assert!(addresses.len() <= BLOCK_COUNT);
                 prop_assert_eq!(decode(&encode(&addresses)).unwrap(), addresses);

@@ -1,18 +1,20 @@
 //! Runs: what one checkpoint has added, or several together, sorted by stream and never changed.
 //!
-//! Owns how a run is written, and what of it is in memory: parts of its filter, within a bound.
+//! Owns how a run is written, and what of it is in memory for as long as it is there: parts of its
+//! filter, and where its chunks begin, within bounds.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use super::budget::{Budget, Budgets};
 use super::chunk::ChunkBuilder;
 use super::filter::{Filter, NameHasher, may_have, part_of};
+use super::places::Places;
 use super::postings::BLOCK_COUNT;
 use super::sketch::Sketch;
 use super::stored::Stored;
 use super::tree::{Change, Pair};
 use super::{IndexFault, keys, values};
-use crate::sync::{AtomicU64, Ordering};
 use crate::types::{Address, Position, Revision};
 
 /// The most values that go to sled at once: it takes gigabytes for large batches. Few where tests
@@ -32,50 +34,23 @@ pub(super) struct RunMeta {
     pub(super) part_count: u32,
 }
 
-/// How many bytes of filters are in memory, and may be.
-#[derive(Debug)]
-pub(super) struct Budget {
-    used: AtomicU64,
-    max: u64,
-}
-
-impl Budget {
-    pub(super) fn new(max: u64) -> Self {
-        Self { used: AtomicU64::new(0), max }
-    }
-
-    fn take(&self, len: u64) -> bool {
-        let fits = self.used.fetch_add(len, Ordering::AcqRel).saturating_add(len) <= self.max;
-        if !fits {
-            self.give_back(len);
-        }
-        fits
-    }
-
-    fn give_back(&self, len: u64) {
-        self.used.fetch_sub(len, Ordering::AcqRel);
-    }
-
-    #[cfg(test)]
-    pub(super) fn used(&self) -> u64 {
-        self.used.load(Ordering::Acquire)
-    }
-}
-
 /// A run in the tree.
 pub(super) struct Run {
     pub(super) meta: RunMeta,
     /// The parts of its filter that are in memory.
     filter: Vec<OnceLock<Box<[u8]>>>,
     budget: Arc<Budget>,
+    /// Where its chunks begin, as far as that is known.
+    pub(super) places: Places,
 }
 
 impl Run {
     /// A run of which nothing is in memory.
-    pub(super) fn new(meta: RunMeta, budget: &Arc<Budget>) -> Self {
+    pub(super) fn new(meta: RunMeta, budgets: &Budgets) -> Self {
         let part_count = usize::try_from(meta.part_count).unwrap_or(0);
         let filter = std::iter::repeat_with(OnceLock::new).take(part_count).collect();
-        Self { meta, filter, budget: Arc::clone(budget) }
+        let places = Places::new(&budgets.places);
+        Self { meta, filter, budget: Arc::clone(&budgets.filters), places }
     }
 
     /// Whether it may have a stream, by the hash of its name.
@@ -209,11 +184,7 @@ impl RunWriter {
     }
 
     /// Ends the run, which is all in the tree then but for what the manifest says of it.
-    pub(super) fn finish(
-        mut self,
-        stored: &Stored,
-        budget: &Arc<Budget>,
-    ) -> Result<Run, IndexFault> {
+    pub(super) fn finish(mut self, stored: &Stored, budgets: &Budgets) -> Result<Run, IndexFault> {
         self.finish_chunk(&[], stored)?;
         let parts = self.filter.into_parts();
         for (n, part) in (0..).zip(&parts) {
@@ -227,7 +198,7 @@ impl RunWriter {
         self.batches.finish(stored)?;
         let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let meta = RunMeta { id: self.id, level: self.level, base: self.base, part_count };
-        let run = Run::new(meta, budget);
+        let run = Run::new(meta, budgets);
         parts.into_iter().enumerate().for_each(|(at, part)| run.keep(at, part));
         Ok(run)
     }

@@ -1,28 +1,31 @@
 //! What the tree holds, as values that could not be there if the bytes were bad.
 //!
-//! Owns the tree, which runs there are, and how one is asked. Knows nothing of the tail. Whatever
-//! the tree holds, this gives a fault or an answer, and takes memory for no more than what was
-//! asked.
+//! Owns the tree, which runs there are, and what of the tree is in memory. Knows nothing of the
+//! tail. Whatever the tree holds, this gives a fault or an answer, and takes memory for no more
+//! than what was asked. What is read one value after the other, to be merged or listed, is read
+//! past the memory of what was asked for.
 //!
 //! A run covers the whole order of places without a gap, each chunk saying where the next one
 //! begins, so whoever asks for any place learns if the tree has lost what was there.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::budget::Budgets;
+use super::cache::Values;
 use super::chunk::Blocks;
 use super::filter::NameHasher;
 use super::manifest::Manifest;
-use super::run::{Budget, Run};
+use super::mark_lists::{Known, List, MarkLists};
+use super::parsed::Chunk;
+use super::run::Run;
 use super::sketch::Sketch;
 use super::tree::{Change, Pair, Tree};
 use super::{IndexFault, Mark, Seek, keys, marks, values};
 use crate::sync::RwLock;
-use crate::types::{Address, Revision, StoreId};
+use crate::types::{Position, StoreId};
 
 const HOLE: IndexFault = IndexFault::damaged("a part of a run is missing");
-const GAP: IndexFault = IndexFault::damaged("revisions of a stream are missing");
 const BAD_KEY: IndexFault = IndexFault::damaged("a key is none of ours");
 const LOST: IndexFault = IndexFault::damaged("the tree has no manifest");
 
@@ -34,17 +37,23 @@ pub(super) type Runs = Arc<[Arc<Run>]>;
 pub(super) struct Stored {
     tree: RwLock<Option<Box<dyn Tree>>>,
     runs: RwLock<Runs>,
+    mark_lists: MarkLists,
+    values: Values,
     hasher: NameHasher,
-    budget: Arc<Budget>,
+    budgets: Budgets,
 }
 
 impl Stored {
-    pub(super) fn new(tree: Box<dyn Tree>, store: StoreId, filters_len_max: u64) -> Self {
+    /// Over `tree`, and with at most `cache_len_max` bytes of it in memory.
+    pub(super) fn new(tree: Box<dyn Tree>, store: StoreId, cache_len_max: u64) -> Self {
+        let budgets = Budgets::of(cache_len_max);
         Self {
             tree: RwLock::new(Some(tree)),
             runs: RwLock::new(Arc::new([])),
+            mark_lists: MarkLists::new(&budgets.places),
+            values: Values::new(budgets.values_len_max),
             hasher: NameHasher::of(store),
-            budget: Arc::new(Budget::new(filters_len_max)),
+            budgets,
         }
     }
 
@@ -66,7 +75,17 @@ impl Stored {
         let tree = self.tree.write().take();
         // What is lost by a failure here is indexed again when the store is next opened.
         drop(tree);
-        self.set_runs(Vec::new());
+    }
+
+    /// Lets go of what was read, but for what runs keep for as long as they are there.
+    pub(super) fn forget(&self) {
+        self.mark_lists.clear();
+        self.values.clear();
+    }
+
+    /// Lets go of what was read of runs that were merged into another.
+    pub(super) fn forget_merged(&self, runs: &[Arc<Run>]) {
+        self.values.forget_runs(|id| runs.iter().any(|run| run.meta.id == id));
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
@@ -93,8 +112,12 @@ impl Stored {
         self.hasher
     }
 
-    pub(super) fn budget(&self) -> &Arc<Budget> {
-        &self.budget
+    pub(super) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    pub(super) fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
     /// The runs there are now.
@@ -113,7 +136,7 @@ impl Stored {
             return if is_empty { Ok(None) } else { Err(LOST) };
         };
         let manifest = Manifest::decode(keys::MANIFEST, &value, store)?;
-        let run = |meta| Arc::new(Run::new(meta, &self.budget));
+        let run = |meta| Arc::new(Run::new(meta, &self.budgets));
         self.set_runs(manifest.runs.iter().copied().map(run).collect());
         Ok(Some(manifest))
     }
@@ -131,13 +154,13 @@ impl Stored {
         Sketch::from_bytes(values::unseal(&key, &value)?).ok_or(HOLE)
     }
 
-    /// The blocks of the chunk with this key.
+    /// The blocks of the chunk with this key, past memory.
     pub(super) fn chunk(&self, key: &[u8]) -> Result<Blocks<Vec<u8>>, IndexFault> {
         let value = self.get(key)?.ok_or(HOLE)?;
         Blocks::new(values::unseal_whole(key, value)?)
     }
 
-    /// The blocks of the chunk of `run` in which a block with this place would be.
+    /// The blocks of the chunk of `run` in which a block with this place would be, past memory.
     pub(super) fn chunk_at(&self, run: &Run, place: &[u8]) -> Result<Blocks<Vec<u8>>, IndexFault> {
         let (key, value) = self.last_in(&keys::chunks_to(run.meta.id, place))?.ok_or(HOLE)?;
         let blocks = Blocks::new(values::unseal_whole(&key, value)?)?;
@@ -147,156 +170,106 @@ impl Stored {
         Ok(blocks)
     }
 
-    /// Where `stream` ends, by the newest run that has it.
-    pub(super) fn end(&self, stream: &str) -> Result<Revision, IndexFault> {
-        let hash = self.hasher.hash(stream);
-        for run in self.runs().iter().rev() {
-            if run.may_have(hash, self)?
-                && let Some(end) = self.end_in(run, stream)?
-            {
-                return Ok(end);
-            }
-        }
-        Ok(Revision::START)
-    }
-
-    fn end_in(&self, run: &Run, stream: &str) -> Result<Option<Revision>, IndexFault> {
-        let place = keys::place(stream, Revision::new(u64::MAX));
-        let mut blocks = self.chunk_at(run, &place)?;
-        let mut end = None;
-        while let Some(block) = blocks.next()? {
-            if block.name > stream.as_bytes() {
-                break;
-            }
-            if block.name == stream.as_bytes() {
-                end = Some(block.first.plus(len_of(&block.addresses(run.meta.base)?)));
-            }
-        }
-        Ok(end)
-    }
-
-    /// Adds to `gathered` what the runs have of a stream; all of it must be there.
-    pub(super) fn gather(&self, stream: &str, gathered: &mut Gathered) -> Result<(), IndexFault> {
-        let hash = self.hasher.hash(stream);
-        for run in self.runs().iter().rev() {
-            if gathered.missing.is_empty() {
-                return Ok(());
-            }
-            if !run.may_have(hash, self)? {
-                continue;
-            }
-            let (first, addresses) = self.addresses_in(run, stream, &gathered.missing)?;
-            gathered.take(first, addresses)?;
-        }
-        // Of what is past the stream's end nobody has anything.
-        if gathered.is_end_known && !gathered.missing.is_empty() { Err(GAP) } else { Ok(()) }
-    }
-
-    /// The addresses of those of `revisions` that `run` has, and the first of these.
-    fn addresses_in(
+    /// The chunk of `run` in which a block with this place would be, by way of memory.
+    pub(super) fn parsed_chunk_at(
         &self,
         run: &Run,
-        stream: &str,
-        revisions: &Range<Revision>,
-    ) -> Result<(Revision, Vec<Address>), IndexFault> {
-        let mut found = Vec::new();
-        let mut first_found = revisions.end;
-        let mut blocks = self.chunk_at(run, &keys::place(stream, revisions.start))?;
-        loop {
-            while let Some(block) = blocks.next()? {
-                match block.name.cmp(stream.as_bytes()) {
-                    Ordering::Less => continue,
-                    Ordering::Equal if block.first < revisions.end => {}
-                    _ => return Ok((first_found, found)),
-                }
-                let addresses = block.addresses(run.meta.base)?;
-                let end = block.first.plus(len_of(&addresses)).min(revisions.end);
-                let start = block.first.max(revisions.start);
-                if start >= end {
-                    continue;
-                }
-                if found.is_empty() {
-                    first_found = start;
-                }
-                if first_found.plus(len_of(&found)) != start {
-                    return Err(GAP);
-                }
-                let wanted = start.since(block.first)..end.since(block.first);
-                found.extend_from_slice(slice(&addresses, wanted).ok_or(GAP)?);
-            }
-            let Some(next) = blocks.next_place() else { return Ok((first_found, found)) };
-            blocks = self.chunk(&keys::chunk(run.meta.id, next))?;
+        place: &[u8],
+    ) -> Result<Arc<Chunk>, IndexFault> {
+        if let Some(slot) = run.places.slot(place)
+            && let Some(chunk) = self.values.chunk(run.meta.id, slot)
+        {
+            return Ok(chunk);
         }
+        self.read_chunk_at(run, place)
+    }
+
+    fn read_chunk_at(&self, run: &Run, place: &[u8]) -> Result<Arc<Chunk>, IndexFault> {
+        let known = run.places.find(place);
+        let found = match &known {
+            Some((_, start)) => self.get_at_random(keys::chunk(run.meta.id, start))?,
+            None => self.last_in(&keys::chunks_to(run.meta.id, place))?,
+        };
+        let (key, value) = found.ok_or(HOLE)?;
+        let chunk = Arc::new(Chunk::parse(values::unseal(&key, &value)?, run.meta.base)?);
+        let (_, start) = keys::parse_chunk(&key).ok_or(BAD_KEY)?;
+        if chunk.next_place().is_some_and(|next| next <= place) {
+            return Err(HOLE);
+        }
+        let known = known.map(|(slot, _)| slot);
+        if let Some(slot) = known.or_else(|| run.places.learn(start, chunk.next_place())) {
+            self.values.keep_chunk((run.meta.id, slot), &chunk);
+        }
+        Ok(chunk)
+    }
+
+    /// As [`Self::get`], for keys that are asked for in no order: sled counts what it takes for
+    /// them.
+    fn get_at_random(&self, key: Vec<u8>) -> Result<Option<Pair>, IndexFault> {
+        let mut end = key.clone();
+        end.push(0);
+        self.last_in(&(key..end))
     }
 
     /// The last mark before `seek`.
     pub(super) fn mark_before(&self, seek: Seek) -> Result<Option<Mark>, IndexFault> {
+        match self.mark_lists.find(seek) {
+            Known::Before => Ok(None),
+            Known::List(list) => match self.marks_of(list)? {
+                Some(marks) => marks::last_before(&marks, seek).map(Some).ok_or(BAD_KEY),
+                // An earlier one serves as well.
+                None => Ok(self
+                    .read_marks_before(seek)?
+                    .and_then(|marks| marks::last_before(&marks, seek))),
+            },
+            Known::Nothing { added_count } => self.learn_mark_before(seek, added_count),
+        }
+    }
+
+    /// The marks of a list that is known, if the tree has it still.
+    fn marks_of(&self, list: List) -> Result<Option<Arc<[Mark]>>, IndexFault> {
+        if let Some(marks) = self.values.marks(list.slot) {
+            return Ok(Some(marks));
+        }
+        let Some((key, value)) = self.get_at_random(keys::marks(list.first.position))? else {
+            return Ok(None);
+        };
+        let marks = marks::decode(values::unseal(&key, &value)?)?.into();
+        self.values.keep_marks(list.slot, &marks);
+        Ok(Some(marks))
+    }
+
+    /// The list of marks in which the last one before `seek` is, from the tree.
+    fn read_marks_before(&self, seek: Seek) -> Result<Option<Vec<Mark>>, IndexFault> {
         let keys = match seek {
             Seek::Position(position) => keys::marks_to(position),
             Seek::Time(time) => keys::times_before(time),
         };
         let Some((key, value)) = self.last_in(&keys)? else { return Ok(None) };
-        let marks = marks::decode(values::unseal(&key, &value)?)?;
+        marks::decode(values::unseal(&key, &value)?).map(Some)
+    }
+
+    fn learn_mark_before(&self, seek: Seek, added_count: u64) -> Result<Option<Mark>, IndexFault> {
+        let Some(marks) = self.read_marks_before(seek)? else { return Ok(None) };
         // Its first mark is before `seek`, for that is how it was found.
-        marks::last_before(&marks, seek).map(Some).ok_or(BAD_KEY)
-    }
-}
-
-fn len_of(addresses: &[Address]) -> u64 {
-    u64::try_from(addresses.len()).unwrap_or(u64::MAX)
-}
-
-/// The addresses at `places`, if all of them are there.
-fn slice(addresses: &[Address], places: Range<u64>) -> Option<&[Address]> {
-    let start = usize::try_from(places.start).ok()?;
-    addresses.get(start..usize::try_from(places.end).ok()?)
-}
-
-/// Addresses of a stream, gathered from the newest to the oldest.
-#[derive(Debug)]
-pub(super) struct Gathered {
-    /// What is still to be found: the lower part of what is wanted.
-    pub(super) missing: Range<Revision>,
-    /// Whether it is known where the stream ends, which what is missing does not go beyond then.
-    pub(super) is_end_known: bool,
-    /// What was found above, newest first.
-    parts: Vec<Vec<Address>>,
-}
-
-impl Gathered {
-    pub(super) const fn new(wanted: Range<Revision>) -> Self {
-        Self { missing: wanted, is_end_known: false, parts: Vec::new() }
-    }
-
-    pub(super) fn clip(&mut self, end: Revision) {
-        self.missing.end = self.missing.end.min(end);
-        self.is_end_known = true;
-    }
-
-    /// Takes addresses from revision `first` on, which must be the upper part of what is missing.
-    pub(super) fn take(
-        &mut self,
-        first: Revision,
-        addresses: Vec<Address>,
-    ) -> Result<(), IndexFault> {
-        if addresses.is_empty() {
-            return Ok(());
+        let mark = marks::last_before(&marks, seek).ok_or(BAD_KEY)?;
+        let Some(first) = marks.first() else { return Ok(Some(mark)) };
+        let next = self.first_mark_after(first.position)?;
+        if let Some(slot) = self.mark_lists.learn(*first, next, added_count) {
+            self.values.keep_marks(slot, &marks.into());
         }
-        let end = first.plus(len_of(&addresses));
-        if !self.is_end_known {
-            // Nobody newer has any of it, so the stream ends here, or after what is wanted.
-            self.clip(end);
-        }
-        if first < self.missing.start || end != self.missing.end {
-            return Err(GAP);
-        }
-        self.missing.end = first;
-        self.parts.push(addresses);
-        Ok(())
+        Ok(Some(mark))
     }
 
-    /// All that was wanted and is there.
-    pub(super) fn complete(self) -> Vec<Address> {
-        self.parts.into_iter().rev().flatten().collect()
+    /// The first mark of the list that comes after the one that begins at `position`.
+    fn first_mark_after(&self, position: Position) -> Result<Option<Mark>, IndexFault> {
+        let found = self.scan(&keys::marks_after(position), 1)?;
+        let Some((key, value)) = found.first() else { return Ok(None) };
+        Ok(marks::decode(values::unseal(key, value)?)?.first().copied())
+    }
+
+    /// Says that lists which begin with these marks are in the tree from now on.
+    pub(super) fn add_mark_lists(&self, firsts: impl Iterator<Item = Mark>) {
+        self.mark_lists.add(firsts);
     }
 }

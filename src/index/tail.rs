@@ -87,17 +87,17 @@ impl Run<'_> {
     }
 
     /// The addresses of those of `revisions` that are here.
-    pub(super) fn slice(&self, revisions: &Range<Revision>) -> Vec<Address> {
+    pub(super) fn slice(&self, revisions: &Range<Revision>) -> impl Iterator<Item = Address> {
         let places = self.kept.places.as_slice();
         let at = |revision: Revision| {
             usize::try_from(revision.since(self.kept.first)).unwrap_or(usize::MAX)
         };
         let wanted = places.get(at(revisions.start)..at(revisions.end).min(places.len()));
-        wanted.unwrap_or_default().iter().map(|place| self.tail.address(*place)).collect()
+        wanted.unwrap_or_default().iter().map(|place| self.tail.address(*place))
     }
 
     pub(super) fn addresses(&self) -> Vec<Address> {
-        self.slice(&(self.first()..self.end()))
+        self.slice(&(self.first()..self.end())).collect()
     }
 }
 

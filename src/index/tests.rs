@@ -7,12 +7,13 @@ use super::*;
 use crate::types::Revision;
 
 mod answers;
+mod caching;
 mod concurrent;
 mod damage;
 mod moving;
 
 fn options() -> IndexOptions {
-    IndexOptions { checkpoint_event_count: 10, mark_interval_len: 500, filters_len_max: 500 }
+    IndexOptions { checkpoint_event_count: 10, mark_interval_len: 500, cache_len_max: 500 }
 }
 
 fn store() -> StoreId {

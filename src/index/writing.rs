@@ -76,7 +76,7 @@ impl Writing {
         for (name, run) in streams {
             writer.push(name, run.first(), &run.addresses(), stored)?;
         }
-        let run = writer.finish(stored, stored.budget())?;
+        let run = writer.finish(stored, stored.budgets())?;
         let mut batches = Batches::default();
         for marks in tail.marks().chunks(MARKS_COUNT_MAX) {
             for pair in mark_pairs(marks) {
@@ -84,6 +84,8 @@ impl Writing {
             }
         }
         batches.finish(stored)?;
+        let lists = tail.marks().chunks(MARKS_COUNT_MAX);
+        stored.add_mark_lists(lists.filter_map(|marks| marks.first().copied()));
         self.end = tail.end();
         let mut runs = stored.runs().to_vec();
         runs.push(Arc::new(run));
@@ -125,6 +127,7 @@ impl Writing {
             let new = Arc::new(merge.finish(stored)?);
             self.install(replaced(&stored.runs(), &old, new), stored)?;
             changed();
+            stored.forget_merged(&old);
             self.garbage.extend(old.iter().map(|run| run.meta.id));
         }
         Ok(true)

@@ -160,5 +160,5 @@ impl Inspection {
 const NO_INDEX: IndexOptions = IndexOptions {
     checkpoint_event_count: u64::MAX,
     mark_interval_len: MARK_INTERVAL_LEN,
-    filters_len_max: 0,
+    cache_len_max: 0,
 };

@@ -126,7 +126,7 @@ impl Options {
         IndexOptions {
             checkpoint_event_count: self.checkpoint_event_count,
             mark_interval_len: MARK_INTERVAL_LEN,
-            filters_len_max: self.index_cache_len - self.sled_cache_len(),
+            cache_len_max: self.index_cache_len - self.sled_cache_len(),
         }
     }
 

@@ -251,8 +251,8 @@ fn adding_what_does_not_follow_breaks_the_index() {
 
 #[test]
 fn answers_are_right_however_much_of_the_filters_is_in_memory() {
-    for filters_len_max in [0, 64, 200, 1 << 20] {
-        let options = IndexOptions { filters_len_max, ..options() };
+    for cache_len_max in [0, 64, 200, 1 << 20] {
+        let options = IndexOptions { cache_len_max, ..options() };
         let (index, _) = Index::open(Box::new(MemoryTree::default()), store(), options).unwrap();
         let mut log = Log::default();
         for n in 0..300 {
@@ -266,9 +266,9 @@ fn answers_are_right_however_much_of_the_filters_is_in_memory() {
             }
         }
         log.check(&index);
-        assert!(index.stored.budget().used() <= filters_len_max);
+        assert!(index.stored.budgets().filters.used() <= cache_len_max);
         index.close();
-        assert_eq!(index.stored.budget().used(), 0, "what is let go of does not count");
+        assert_eq!(index.stored.budgets().filters.used(), 0, "what is let go of does not count");
     }
 }
 

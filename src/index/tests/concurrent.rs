@@ -117,14 +117,15 @@ fn readers_get_right_answers_or_the_fault_while_the_index_breaks_or_closes() {
 }
 
 /// What happens between two reads of the tree.
-type Interruption = Box<dyn Fn() + Send + Sync>;
+pub(super) type Interruption = Box<dyn Fn() + Send + Sync>;
 
 /// A tree in which something happens just after one of the next reads.
 #[derive(Clone, Default)]
-struct Interrupted {
+pub(super) struct Interrupted {
     tree: MemoryTree,
-    left: Arc<AtomicUsize>,
-    interruption: Arc<OnceLock<Interruption>>,
+    /// After as many reads it happens.
+    pub(super) left: Arc<AtomicUsize>,
+    pub(super) interruption: Arc<OnceLock<Interruption>>,
 }
 
 impl fmt::Debug for Interrupted {

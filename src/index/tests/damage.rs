@@ -103,6 +103,26 @@ fn a_manifest_from_before_the_runs_it_names_were_merged_is_a_fault() {
 }
 
 #[test]
+fn runs_that_do_not_follow_from_each_other_are_a_fault() {
+    let all = Revision::START..Revision::new(u64::MAX);
+    for missing in 0..2 {
+        let (index, _) = Twin::Memory(MemoryTree::default()).open();
+        let mut log = Log::default();
+        for _ in 0..3 {
+            log.append_to(&index, &["a"; 5]);
+            checkpoint(&index);
+        }
+        let mut runs = index.stored.runs().to_vec();
+        runs.remove(missing);
+        index.stored.set_runs(runs);
+        let upper = Revision::new(10)..Revision::new(15);
+        assert_eq!(index.addresses("a", upper).unwrap().len(), 5);
+        let found = index.addresses("a", all.clone());
+        assert!(matches!(found, Err(IndexFault::Damaged { .. })), "{missing}");
+    }
+}
+
+#[test]
 fn a_flipped_bit_in_any_value_is_a_fault_or_changes_nothing() {
     let (log, tree) = indexed();
     for key in keys_of(&tree) {
