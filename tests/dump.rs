@@ -53,6 +53,13 @@ impl Place {
         self.path.join(annals::inspect::segment_file(Position::new(first)))
     }
 
+    /// Takes away the notes of how far the log was durable.
+    fn forget_end(&self) {
+        for note in ["clean", "durable"] {
+            fs::remove_file(self.path.join(note)).unwrap();
+        }
+    }
+
     /// Flips the lowest bit of the byte in the middle of `text`, where it first stands.
     fn damage(&self, segment: u64, text: &str) {
         let mut bytes = fs::read(self.segment(segment)).unwrap();
@@ -293,7 +300,7 @@ fn nothing_is_changed_whatever_is_found() {
     let torn = three_segments();
     let file = fs::OpenOptions::new().write(true).open(torn.segment(6)).unwrap();
     file.set_len(file.metadata().unwrap().len() - 8).unwrap();
-    fs::remove_file(torn.path.join("clean")).unwrap();
+    torn.forget_end();
     let damaged = three_segments();
     damaged.damage(3, "event number 4");
     let indexless = three_segments();
@@ -316,7 +323,7 @@ fn nothing_is_changed_whatever_is_found() {
 #[test]
 fn a_torn_tail_is_a_note_and_no_damage() {
     let place = three_segments();
-    fs::remove_file(place.path.join("clean")).unwrap();
+    place.forget_end();
     let mut bytes = fs::read(place.segment(6)).unwrap();
     bytes.truncate(bytes.len() - 8);
     fs::write(place.segment(6), bytes).unwrap();

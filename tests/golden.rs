@@ -218,12 +218,20 @@ fn the_worked_example_on_the_page_is_a_store() {
 
     // The same event and the same time give the bytes of the page.
     fs::remove_dir_all(place.path().join("index")).unwrap();
-    fs::remove_file(place.path().join("clean")).unwrap();
+    for note in ["clean", "durable"] {
+        fs::remove_file(place.path().join(note)).unwrap();
+    }
     fs::write(&file, &segment[..64]).unwrap();
     let store = options().open(place.path()).unwrap();
     store.append("cart-42", Expected::NoStream, [example()]).unwrap();
     store.close().unwrap();
     assert!(fs::read(&file).unwrap() == segment, "the page shows other bytes than are written");
+    let durable = fs::read(place.path().join("durable")).unwrap();
+    let slot = hex_after(&page, "`durable` of the example");
+    assert_eq!((durable.len(), slot.len()), (1_024, 72));
+    let zeroes = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    assert!(zeroes(&durable[..512]) && zeroes(&durable[584..]));
+    assert!(durable[512..584] == slot, "the page shows another note than is written");
 }
 
 /// Writes the golden store of this version, once and for all, and prints the worked example.

@@ -1,6 +1,6 @@
 //! Torn tail or damage: the decision, as a pure function of named evidence.
 //!
-//! Owns `docs/format.md`, section 8. Reads nothing and changes nothing.
+//! Owns `docs/format.md`, section 9. Reads nothing and changes nothing.
 
 use crate::report::Witness;
 use crate::types::Position;

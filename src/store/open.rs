@@ -85,7 +85,9 @@ impl Options {
     ) -> Result<Store> {
         let mut unrecovered = UnrecoveredLog::scan(Arc::clone(&directory), meta.key)?;
         // A durable note is never behind the index, which otherwise must be asked first.
-        let opened = (!unrecovered.has_durable_note())
+        let opened = unrecovered
+            .noted_end()
+            .is_none()
             .then(|| self.open_index(&*directory, place, meta.key.id));
         if let Some(checkpoint) = opened.as_ref().and_then(|opened| opened.checkpoint) {
             unrecovered.add_index_checkpoint(checkpoint.position);

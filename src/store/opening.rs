@@ -161,3 +161,63 @@ impl OpeningIndex {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::SimulatedDirectory;
+    use crate::event::{Expected, NewEvent};
+    use crate::index::MemoryTree;
+    use crate::log::{UnrecoveredLog, read_meta};
+    use crate::options::Durability;
+
+    fn options() -> Options {
+        Options::new().segment_len_max(4 << 10).checkpoint_event_count(5)
+    }
+
+    /// Appends until a call fails, with checkpoints of the index and openings on the way.
+    fn append(directory: &SimulatedDirectory, tree: &MemoryTree) {
+        for (n, durability) in [(12, Durability::Sync), (9, Durability::Buffered)] {
+            let place = IndexPlace::Memory(tree.clone());
+            let opened =
+                options().durability(durability).open_in(Arc::new(directory.clone()), &place);
+            let Ok(store) = opened else { return };
+            for _ in 0..n {
+                let event = NewEvent::bytes("t", [7; 200]);
+                if store.append("s", Expected::Any, [event]).is_err() {
+                    return;
+                }
+            }
+            drop(store);
+        }
+    }
+
+    /// How far a note says that the log was durable, and how far the index knows it.
+    fn noted_and_indexed(
+        directory: SimulatedDirectory,
+        tree: &MemoryTree,
+    ) -> Option<(Option<Position>, Option<Position>)> {
+        let key = read_meta(&directory).unwrap()?.key;
+        let opened =
+            options().open_index(&directory, &IndexPlace::Memory(tree.copy()), key.id).checkpoint;
+        let scanned = UnrecoveredLog::scan(Arc::new(directory), key).unwrap();
+        Some((scanned.noted_end(), opened.map(|checkpoint| checkpoint.position)))
+    }
+
+    #[test]
+    fn no_crash_leaves_a_note_that_is_behind_the_index() {
+        let mut indexed_count = 0;
+        for calls in 0..200 {
+            let (directory, tree) = (SimulatedDirectory::new(), MemoryTree::default());
+            directory.die_after(calls);
+            append(&directory, &tree);
+            for seed in 0..8 {
+                let left = noted_and_indexed(directory.crashed(seed), &tree);
+                let Some((Some(noted), Some(indexed))) = left else { continue };
+                assert!(noted >= indexed, "{calls}, {seed}: {noted:?} is behind {indexed:?}");
+                indexed_count += 1;
+            }
+        }
+        assert!(indexed_count > 100);
+    }
+}

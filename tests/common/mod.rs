@@ -399,9 +399,10 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Takes away what only a clean close and the index bear witness to, as after a crash.
+/// Takes away all that bears witness beside the log, as a crash may that comes before any of it
+/// reaches the medium.
 pub(crate) fn crash(path: &Path) {
-    for name in ["clean", "index", "index.broken"] {
+    for name in ["clean", "durable", "index", "index.broken"] {
         let path = path.join(name);
         if path.is_dir() {
             fs::remove_dir_all(path).unwrap();

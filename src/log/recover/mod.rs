@@ -69,9 +69,9 @@ impl UnrecoveredLog {
         self.witnesses.index_checkpoint = Some(position);
     }
 
-    /// Whether a note says how far the log was durable, beyond which no index knows it.
-    pub(crate) fn has_durable_note(&self) -> bool {
-        self.durable_note.is_some()
+    /// How far a note says that the log was durable, if there is one. No index knows more then.
+    pub(crate) fn noted_end(&self) -> Option<Position> {
+        self.durable_note.map(|note| note.place.end)
     }
 
     /// Decides what the end of the log is, and puts it right if that loses nothing that was

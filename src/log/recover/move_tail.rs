@@ -32,7 +32,7 @@ impl UnrecoveredLog {
         let len = end.saturating_sub(start);
         // Without a note the index may know places that are about to move.
         let is_worth_it = proven_len > segment_len_max / COPIED_PART && len <= MOVED_LEN_MAX;
-        if !is_worth_it || !self.has_durable_note() {
+        if !is_worth_it || self.noted_end().is_none() {
             return Ok(None);
         }
         let Some(proven) = self.proven_end()? else { return Ok(None) };
