@@ -58,8 +58,8 @@ const TEETH: &[Tooth] = &[
     ),
     tooth(
         "the sync before the index bears witness",
-        "src/store/maintenance.rs",
-        "self.log.sync_to(end.position)?;",
+        "src/store/catch_up.rs",
+        "log.sync_to(end.position)?;",
         "let _ = end;",
         &["crash", "model"],
     ),
