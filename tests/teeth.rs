@@ -73,8 +73,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "what is durable only once it is synced",
         "src/log/commit.rs",
-        "if group.syncs {\n                    self.durable = group.end.position;\n                } else if group.rolls {\n                    self.durable = self.durable.max(group.start.position);\n                }",
-        "self.durable = group.end.position;",
+        "if group.syncs {\n                    self.advance_durable(group.end, self.last_offset);\n                } else if group.rolls {\n                    self.advance_durable(group.start, offset_before);\n                }",
+        "let _ = offset_before;\n                self.advance_durable(group.end, self.last_offset);",
         &["crash"],
     ),
     // A failed write, a failed sync.
@@ -152,7 +152,7 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the cut of a torn tail",
         "src/log/recover/act.rs",
-        "active.set_len(end)?;\n            active.sync()?;",
+        "active.set_len(self.valid_end.address.offset)?;\n            active.sync()?;",
         "active.sync()?;",
         &["recovery", "crash"],
     ),
