@@ -292,8 +292,15 @@ const TEETH: &[Tooth] = &[
         &["lib"],
     ),
     tooth(
+        "a block that is shared is entered where a record begins",
+        "src/segment/blocks.rs",
+        "let found = self.kept.get(&cell).filter(|block| block.has(offset));",
+        "let found = self.kept.get(&cell);",
+        &["lib", "reading"],
+    ),
+    tooth(
         "an address holds the event that the index says",
-        "src/cursor/source.rs",
+        "src/cursor/near.rs",
         "Ok(Some(record).filter(|_| is_right))",
         "let _ = is_right;\n        Ok(Some(record))",
         &["lib"],
