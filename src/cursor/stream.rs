@@ -230,12 +230,14 @@ impl StreamCursor {
     /// The first of the revisions below `end` that was recorded at `time` or later.
     fn revision_at(&self, time: Timestamp, end: Revision) -> Result<Revision> {
         let (mut low, mut high) = (0, end.get());
-        // Backwards, so that no more than one address is asked for.
-        let mut place = Place::at(Revision::START, Direction::Backwards);
+        let mut near = None;
         while low < high {
             let middle = low.midpoint(high);
-            place.page = Page::of_one();
+            // A scan goes one way, so each revision needs one of its own.
+            let page = Page::of_one();
+            let mut place = Place { page, near, ..Place::at(Revision::START, self.direction) };
             let found = self.find(&mut place, Revision::new(middle))?;
+            near = place.near;
             if found.is_some_and(|found| found.recorded_at() < time) {
                 low = middle + 1;
             } else {

@@ -21,8 +21,9 @@ pub(crate) use footer::{FOOTER_LEN, Footer};
 #[cfg(feature = "fuzzing")]
 pub(crate) use mend::{mend_block, mend_checksums, mend_links, mend_record};
 pub(crate) use record::{
-    Claim, HEADER_LEN as RECORD_HEADER_LEN, LEN_MIN as RECORD_LEN_MIN, Record, RecordFault,
-    ToRecord, Trust, encode as encode_record, encoded_len as record_len, tags_len,
+    ALIGNMENT as RECORD_ALIGNMENT, Claim, HEADER_LEN as RECORD_HEADER_LEN,
+    LEN_MIN as RECORD_LEN_MIN, Record, RecordFault, ToRecord, Trust, encode as encode_record,
+    encoded_len as record_len, tags_len,
 };
 pub(crate) use segment_header::{HEADER_LEN as SEGMENT_HEADER_LEN, SegmentHeader};
 pub(crate) use slots::{SLOTS_LEN, Slot};

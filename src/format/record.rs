@@ -11,7 +11,7 @@ pub(crate) const HEADER_LEN: usize = 64;
 /// Bytes of the shortest record: a name and a type of one byte each, padded.
 pub(crate) const LEN_MIN: usize = 72;
 /// Every record begins and ends at a multiple of this.
-const ALIGNMENT: usize = 8;
+pub(crate) const ALIGNMENT: usize = 8;
 const CHECKSUM_LEN: usize = size_of::<u32>();
 
 const FLAG_BATCH_END: u8 = 1;

@@ -222,7 +222,7 @@ impl Segments {
         if visible.address.segment == file.base() {
             return Ok(visible.address.offset);
         }
-        file.len()
+        file.full_len()
     }
 
     /// Begins to read at the first record of the segment that begins at `base`.

@@ -14,7 +14,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::error::Result;
-use crate::format::{Record, RecordFault};
+use crate::format::{RECORD_ALIGNMENT, Record, RecordFault};
 use crate::segment::SegmentFile;
 use crate::segment::file::wide;
 use crate::sync::{AtomicU64, Ordering};
@@ -51,8 +51,8 @@ pub(super) fn len_of_cell_from(offset: u64, cell_len: u64) -> usize {
 pub(super) struct Checked {
     start: u64,
     bytes: Arc<Vec<u8>>,
-    /// Where the records begin, from `start` on.
-    offsets: Box<[u32]>,
+    /// A bit for each place from `start` on at which a record may begin, set if one does.
+    begins: Box<[u64]>,
 }
 
 impl Checked {
@@ -64,16 +64,12 @@ impl Checked {
         extend(&mut bytes, file, start, len_of_cell_from(start, cell_len).min(left))?;
         let seed = file.key().seed;
         let wanted = cell_end(start, cell_len).saturating_sub(start);
-        let (mut offsets, mut at) = (Vec::new(), 0);
+        let (mut begins, mut at) = (Vec::new(), 0);
         while wide(at) < wanted {
             match Record::decode(&bytes, at, seed) {
                 Ok(record) => {
-                    let (Ok(offset), Ok(len)) = (u32::try_from(at), usize::try_from(record.len))
-                    else {
-                        break;
-                    };
-                    offsets.push(offset);
-                    at += len;
+                    set(&mut begins, at);
+                    at = at.saturating_add(usize::try_from(record.len).unwrap_or(usize::MAX));
                 }
                 Err(RecordFault::Short { len }) if at.saturating_add(len) <= left => {
                     let had = bytes.len();
@@ -87,8 +83,8 @@ impl Checked {
         }
         bytes.truncate(at);
         bytes.shrink_to_fit();
-        let checked = Self { start, bytes: Arc::new(bytes), offsets: offsets.into() };
-        Ok(Some(checked).filter(|checked| !checked.offsets.is_empty()))
+        let checked = Self { start, bytes: Arc::new(bytes), begins: begins.into() };
+        Ok(Some(checked).filter(|_| at > 0))
     }
 
     /// Where the first record begins.
@@ -107,14 +103,33 @@ impl Checked {
 
     /// Whether a record begins at `offset`.
     pub(super) fn has(&self, offset: u64) -> bool {
-        let at = offset.checked_sub(self.start).and_then(|at| u32::try_from(at).ok());
-        at.is_some_and(|at| self.offsets.binary_search(&at).is_ok())
+        let Some(at) = offset.checked_sub(self.start).and_then(|at| usize::try_from(at).ok())
+        else {
+            return false;
+        };
+        let word = self.begins.get(at / PLACES_LEN).copied().unwrap_or(0);
+        at.is_multiple_of(RECORD_ALIGNMENT) && word & place_in_word(at) != 0
     }
 
     fn len(&self) -> u64 {
         wide(self.bytes.len())
-            .saturating_add(wide(size_of_val(&*self.offsets)))
+            .saturating_add(wide(size_of_val(&*self.begins)))
             .saturating_add(BLOCK_OVERHEAD)
+    }
+}
+
+/// Bytes of a block that one word of bits is for.
+const PLACES_LEN: usize = RECORD_ALIGNMENT * 64;
+
+fn place_in_word(at: usize) -> u64 {
+    1 << (at / RECORD_ALIGNMENT % 64)
+}
+
+/// Sets the bit of a record that begins at `at`.
+fn set(begins: &mut Vec<u64>, at: usize) {
+    begins.resize(at / PLACES_LEN + 1, 0);
+    if let Some(word) = begins.last_mut() {
+        *word |= place_in_word(at);
     }
 }
 
@@ -215,9 +230,11 @@ impl Blocks {
 #[derive(Debug)]
 struct Touches {
     /// In the upper bits of each number which cell it is of, in the lower ones how often.
-    slots: Box<[AtomicU64]>,
+    slots: Box<[[AtomicU64; WAYS]]>,
 }
 
+/// How many cells may have the same place.
+const WAYS: usize = 4;
 /// Bits of a count.
 const COUNT_BITS: u32 = 8;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
@@ -226,21 +243,37 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Touches {
     fn of(count: usize) -> Self {
-        Self { slots: (0..count).map(|_| AtomicU64::new(0)).collect() }
+        let ways = |_| std::array::from_fn(|_| AtomicU64::new(0));
+        Self { slots: (0..count.div_ceil(WAYS)).map(ways).collect() }
     }
 
-    /// How often `cell` was touched before this, as far as is known. Another cell in its place makes
-    /// it forgotten.
+    /// How often `cell` was touched before this, as far as is known. It takes the place of another
+    /// that was touched less than those beside it, which then count for less.
     fn count(&self, cell: Cell) -> u8 {
         let hash = (cell.segment.get() ^ cell.number.wrapping_mul(SPREAD)).wrapping_mul(SPREAD);
         let place = (hash >> u32::BITS).checked_rem(wide(self.slots.len())).unwrap_or(0);
-        let slot = usize::try_from(place).ok().and_then(|place| self.slots.get(place));
-        let Some(slot) = slot else { return 0 };
-        let was = slot.load(Ordering::Relaxed);
-        let count = if was & !COUNT_MASK == hash & !COUNT_MASK { was & COUNT_MASK } else { 0 };
-        let next = (count + 1).min(COUNT_MASK);
-        slot.store((hash & !COUNT_MASK) | next, Ordering::Relaxed);
-        u8::try_from(count).unwrap_or(u8::MAX)
+        let ways = usize::try_from(place).ok().and_then(|place| self.slots.get(place));
+        let tag = hash & !COUNT_MASK;
+        let count_of = |slot: u64| slot & COUNT_MASK;
+        // Two at the same time may count as one: it is a guess in any case.
+        for way in ways.into_iter().flatten() {
+            let was = way.load(Ordering::Relaxed);
+            if was & !COUNT_MASK == tag && count_of(was) > 0 {
+                way.store(tag | (count_of(was) + 1).min(COUNT_MASK), Ordering::Relaxed);
+                return u8::try_from(count_of(was)).unwrap_or(u8::MAX);
+            }
+        }
+        let least =
+            ways.into_iter().flatten().min_by_key(|way| count_of(way.load(Ordering::Relaxed)));
+        if let Some(least) = least {
+            least.store(tag, Ordering::Relaxed);
+            for way in ways.into_iter().flatten() {
+                let was = way.load(Ordering::Relaxed);
+                way.store(was - count_of(was).min(1), Ordering::Relaxed);
+            }
+            least.store(tag | 1, Ordering::Relaxed);
+        }
+        0
     }
 }
 

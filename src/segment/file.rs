@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::directory::{Directory, RandomFile};
 use crate::error::{Error, Result};
@@ -35,6 +35,8 @@ pub(crate) struct SegmentFile {
     base: Position,
     path: PathBuf,
     file: Arc<dyn RandomFile>,
+    /// Its length once it was full.
+    full_len: OnceLock<u64>,
 }
 
 impl SegmentFile {
@@ -46,7 +48,7 @@ impl SegmentFile {
         let name = name_of(base);
         let path = directory.path_of(&name);
         let file = directory.open_to_read(&name).map_err(Error::io("open", &path))?;
-        Ok(Self { key, base, path, file })
+        Ok(Self { key, base, path, file, full_len: OnceLock::new() })
     }
 
     pub(crate) fn open_to_write(
@@ -57,7 +59,7 @@ impl SegmentFile {
         let name = name_of(base);
         let path = directory.path_of(&name);
         let file = directory.open_to_write(&name).map_err(Error::io("open", &path))?;
-        Ok(Self { key, base, path, file })
+        Ok(Self { key, base, path, file, full_len: OnceLock::new() })
     }
 
     /// Creates a segment that holds a header and no record, durably.
@@ -81,7 +83,7 @@ impl SegmentFile {
         let path = directory.path_of(&name);
         let bytes = [&header.encode(), records].concat();
         let file = directory.replace(&name, &bytes).map_err(Error::io("create", &path))?;
-        Ok(Self { key, base: header.base, path, file })
+        Ok(Self { key, base: header.base, path, file, full_len: OnceLock::new() })
     }
 
     /// What the first segment says of the store that it belongs to, whichever that is, and when
@@ -113,7 +115,7 @@ impl SegmentFile {
     ) -> io::Result<Self> {
         let name = name_of(base);
         let file = directory.renew(&name, len)?;
-        Ok(Self { key, base, path: directory.path_of(&name), file })
+        Ok(Self { key, base, path: directory.path_of(&name), file, full_len: OnceLock::new() })
     }
 
     /// Bytes in the file of the segment that begins at `base`, whatever is in it.
@@ -146,6 +148,15 @@ impl SegmentFile {
 
     pub(crate) fn len(&self) -> Result<u64> {
         self.file.len().map_err(Error::io("read the length of", &self.path))
+    }
+
+    /// Its length when this was first asked, once no more is appended to it. It may have been cut
+    /// since, behind its records.
+    pub(crate) fn full_len(&self) -> Result<u64> {
+        if let Some(len) = self.full_len.get() {
+            return Ok(*len);
+        }
+        self.len().map(|len| *self.full_len.get_or_init(|| len))
     }
 
     /// Reads until `buffer` is full or the file ends; returns how many bytes were read.

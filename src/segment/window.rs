@@ -197,7 +197,11 @@ impl Window {
         if let Some(checked) = shared {
             self.block_start = checked.start();
             self.block_end = checked.end();
-            self.block = Arc::new(Block::Shared(Arc::clone(checked.bytes())));
+            let shared = Block::Shared(Arc::clone(checked.bytes()));
+            match Arc::get_mut(&mut self.block) {
+                Some(block) => *block = shared,
+                None => self.block = Arc::new(shared),
+            }
             self.checked = Some(checked);
             return Ok(());
         }
