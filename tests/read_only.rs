@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use annals::simulation::Simulation;
 use annals::{Durability, Error, Expected, NewEvent, Options, ReadOnlyStore, Store};
-use common::{Book, Seen, all_files, crash, place, segments, small};
+use common::{Book, Seen, all_files, base_of, copy, crash, place, segments, small};
 
 /// Longer than any wait in these tests should take.
 const LONG: Duration = Duration::from_secs(60);
@@ -197,6 +197,40 @@ fn a_reader_goes_on_in_a_segment_that_recovery_has_put_in_the_place_of_another()
     say(&store, "after");
     wait_for(&reader, 1);
     assert_eq!(reader.read_all().last().unwrap().unwrap().payload(), b"after");
+}
+
+/// What was seen of a log that is not durable may go on in a segment of its own.
+#[test]
+fn a_reader_goes_on_where_recovery_has_moved_what_it_saw() {
+    let place = place();
+    let (path, killed) = (place.path().join("s"), place.path().join("killed"));
+    let store = buffered().open(&path).unwrap();
+    say(&store, "durable");
+    store.sync().unwrap();
+    wait_for(&Options::new().open_read_only(&path).unwrap(), 0);
+    (0..3).for_each(|n| say(&store, &format!("seen {n}")));
+    let reader = buffered().open_read_only(&path).unwrap();
+    let mut cursor = reader.read_all();
+    assert_eq!(cursor.by_ref().count(), 4);
+    // Another process would find this after a kill.
+    copy(&path, &killed);
+    let recovered = small().open(&killed).unwrap();
+    assert_eq!(recovered.recovery().scanned_count, 3);
+    let moved = segments(&killed).pop().unwrap();
+    assert_eq!(base_of(&moved), 1);
+    let to = path.join("log").join(moved.file_name().unwrap());
+    fs::copy(&moved, &to).unwrap();
+    let cut_len = fs::metadata(&segments(&killed)[0]).unwrap().len();
+    let cut = fs::OpenOptions::new().write(true).open(&segments(&path)[0]).unwrap();
+    cut.set_len(cut_len).unwrap();
+    assert_eq!(end(&reader), 4);
+    assert!(cursor.next().is_none());
+    say(&recovered, "new");
+    fs::copy(&moved, &to).unwrap();
+    assert_eq!(cursor.next().unwrap().unwrap().payload(), b"new");
+    assert!(cursor.next().is_none());
+    assert_eq!(reader.read_all().map(Result::unwrap).count(), 5);
+    std::mem::forget(store);
 }
 
 #[test]

@@ -58,8 +58,8 @@ const TEETH: &[Tooth] = &[
     ),
     tooth(
         "the sync before the index bears witness",
-        "src/store/maintenance.rs",
-        "self.log.sync_to(end.position)?;",
+        "src/store/catch_up.rs",
+        "log.sync_to(end.position)?;",
         "let _ = end;",
         &["crash", "model"],
     ),
@@ -73,8 +73,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "what is durable only once it is synced",
         "src/log/commit.rs",
-        "if group.syncs {\n                    self.durable = group.end.position;\n                } else if group.rolls {\n                    self.durable = self.durable.max(group.start.position);\n                }",
-        "self.durable = group.end.position;",
+        "if group.syncs {\n                    self.advance_durable(group.end, self.last_offset);\n                } else if group.rolls {\n                    self.advance_durable(group.start, offset_before);\n                }",
+        "let _ = offset_before;\n                self.advance_durable(group.end, self.last_offset);",
         &["crash"],
     ),
     // A failed write, a failed sync.
@@ -152,7 +152,7 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the cut of a torn tail",
         "src/log/recover/act.rs",
-        "active.set_len(end)?;\n            active.sync()?;",
+        "active.set_len(self.valid_end.address.offset)?;\n            active.sync()?;",
         "active.sync()?;",
         &["recovery", "crash"],
     ),
@@ -292,8 +292,15 @@ const TEETH: &[Tooth] = &[
         &["lib"],
     ),
     tooth(
+        "a block that is shared is entered where a record begins",
+        "src/segment/blocks.rs",
+        "let found = self.kept.get(&cell).filter(|block| block.has(offset));",
+        "let found = self.kept.get(&cell);",
+        &["lib", "reading"],
+    ),
+    tooth(
         "an address holds the event that the index says",
-        "src/cursor/source.rs",
+        "src/cursor/near.rs",
         "Ok(Some(record).filter(|_| is_right))",
         "let _ = is_right;\n        Ok(Some(record))",
         &["lib"],

@@ -6,8 +6,8 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cursor::backwards::BACKWARDS_COUNT_MAX;
 use crate::cursor::filter::Filter;
-use crate::cursor::source::BACKWARDS_COUNT_MAX;
 use crate::cursor::times::Times;
 use crate::cursor::{Direction, Source};
 use crate::error::Result;

@@ -5,9 +5,12 @@
 //! no lock between two events.
 
 mod all;
+mod backwards;
 mod filter;
 mod later;
+mod near;
 mod page;
+mod seek;
 mod source;
 mod stream;
 mod streams;

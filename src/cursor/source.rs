@@ -2,25 +2,17 @@
 //!
 //! Where the index has no answer, or a wrong one, the log is scanned: slower, and right.
 
-use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cursor::LaterIndex;
-use crate::cursor::page::Run;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::format::Record;
 use crate::index::{Index, IndexFault, Mark, Seek};
 use crate::log::{Segments, Tracker};
-use crate::segment::{Scanner, Window, find_record, wide};
 use crate::sync::{AtomicBool, Mutex, Ordering};
-use crate::types::{Address, LogEnd, NameKind, Position, Revision, Timestamp, check_name};
-
-/// The most events that are held to be given out backwards.
-pub(super) const BACKWARDS_COUNT_MAX: u64 = 1_024;
+use crate::types::{Address, LogEnd, NameKind, Position, Revision, check_name};
 
 /// How long to wait before looking again at what another process writes: about as long as it takes
 /// the writer to note how far that is durable.
@@ -32,24 +24,17 @@ fn is_name(stream: &str) -> bool {
 }
 
 /// Whether an error says that there is no such segment.
-fn is_missing(error: &Error) -> bool {
+pub(super) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
-}
-
-/// Where single records are read, and up to which offset there.
-#[derive(Debug)]
-pub(crate) struct Near {
-    pub(crate) window: Window,
-    limit: u64,
 }
 
 /// What cursors of a store share.
 #[derive(Debug)]
 pub(crate) struct Source {
-    segments: Arc<Segments>,
+    pub(super) segments: Arc<Segments>,
     index: Arc<LaterIndex>,
     /// Places in one segment, some way apart, for reading it backwards without the index.
-    milestones: Mutex<Vec<(Address, Position)>>,
+    pub(super) milestones: Mutex<Vec<(Address, Position)>>,
     closed: AtomicBool,
     /// Finds out what another process has written, if that is who writes.
     tracker: Option<Tracker>,
@@ -74,12 +59,12 @@ impl Source {
     }
 
     /// The last mark before a place, if the index is open and has one.
-    fn mark_before(&self, seek: Seek) -> Option<Mark> {
+    pub(super) fn mark_before(&self, seek: Seek) -> Option<Mark> {
         self.index.look()?.mark_before(seek).ok().flatten()
     }
 
     /// Breaks an index that gave a mark without its event.
-    fn break_index(&self) {
+    pub(super) fn break_index(&self) {
         if let Some(index) = self.index.look() {
             index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
         }
@@ -125,232 +110,6 @@ impl Source {
             self.segments.wait_beyond(position, left().min(LOOK_INTERVAL), is_over);
         }
         Ok(true)
-    }
-
-    /// Begins to read at `position`, which must be visible.
-    ///
-    /// Damage before it in its segment is passed over if a record stands at `position`: whoever
-    /// asks for a place knows what is before it.
-    pub(crate) fn locate(&self, position: Position) -> Result<Scanner> {
-        let base = self.segments.holding(position);
-        if position == base {
-            return self.segments.scan(base);
-        }
-        let mark = self.mark_before(Seek::Position(position));
-        if let Some(mark) = mark.filter(|mark| mark.address.segment == base) {
-            let scanner = self.segments.scan_at(mark.address, mark.position)?;
-            match self.skip_to(scanner, position) {
-                Err(Error::Corrupt { .. }) => {}
-                other => return other,
-            }
-            // Either the mark is wrong or the log is: without it, the error tells.
-            match self.advance(self.segments.scan(base)?, position) {
-                Err(error @ Error::Corrupt { .. }) => return self.behind(error, base, position),
-                other => {
-                    let mut scanner = other?;
-                    let file = self.segments.file(base)?;
-                    // What is damaged at the position itself is for the reader to find.
-                    if scanner.peek(self.segments.limit(&file)?).is_ok() {
-                        self.break_index();
-                    }
-                    return Ok(scanner);
-                }
-            }
-        }
-        match self.advance(self.segments.scan(base)?, position) {
-            Err(error @ Error::Corrupt { .. }) => self.behind(error, base, position),
-            other => other,
-        }
-    }
-
-    /// Goes on until `position` is next, by the headers of the records before it, and makes sure
-    /// that the record there is one.
-    fn skip_to(&self, mut scanner: Scanner, position: Position) -> Result<Scanner> {
-        let file = self.segments.file(scanner.segment())?;
-        let limit = self.segments.limit(&file)?;
-        scanner.skip_to_last(limit, |claim| claim.position <= position)?;
-        // A header that lies leads to bytes that are no record, or the wrong one.
-        while scanner.position() < position {
-            scanner.advance(limit)?;
-        }
-        scanner.peek(limit)?;
-        Ok(scanner)
-    }
-
-    /// Begins to read at `position` behind damage, or fails with `error` if no record stands
-    /// there.
-    fn behind(&self, error: Error, base: Position, position: Position) -> Result<Scanner> {
-        let Error::Corrupt { segment, offset, .. } = &error else { return Err(error) };
-        if *segment != base {
-            return Err(error);
-        }
-        let file = self.segments.file(base)?;
-        let limit = self.segments.limit(&file)?;
-        let start = offset.saturating_add(1);
-        let found = find_record(&file, start, limit, &(position..position.next()))?;
-        let (offset, position) = found.ok_or(error)?;
-        self.segments.scan_at(Address { segment: base, offset }, position)
-    }
-
-    /// Reads on until `position` is next.
-    fn advance(&self, mut scanner: Scanner, position: Position) -> Result<Scanner> {
-        let file = self.segments.file(scanner.segment())?;
-        let limit = self.segments.limit(&file)?;
-        while scanner.position() < position {
-            scanner.advance(limit)?;
-        }
-        Ok(scanner)
-    }
-
-    /// The position of the first visible event recorded at `time` or later; the visible end if
-    /// there is none.
-    pub(crate) fn position_at(&self, time: Timestamp) -> Result<Position> {
-        let visible = self.visible()?.position;
-        let found = self.scanner_at(time, visible)?;
-        Ok(found.map_or(visible, |scanner| scanner.position()))
-    }
-
-    /// Begins to read at the first event before `visible` that was recorded at `time` or later;
-    /// `None` if there is none.
-    pub(crate) fn scanner_at(&self, time: Timestamp, visible: Position) -> Result<Option<Scanner>> {
-        let mark = self.mark_before(Seek::Time(time));
-        let mut scanner = match mark.filter(|mark| mark.position < visible) {
-            Some(mark) => self.scan_from_mark(&mark, time)?,
-            None => self.segments.scan(self.segment_before(time)?)?,
-        };
-        while scanner.position() < visible {
-            scanner = self.segments.cross(scanner)?;
-            let file = self.segments.file(scanner.segment())?;
-            let limit = self.segments.limit(&file)?;
-            let stop = self.stop(&scanner, visible);
-            while scanner.position() < stop {
-                if scanner.peek(limit)? >= time {
-                    return Ok(Some(scanner));
-                }
-                scanner.advance(limit)?;
-            }
-        }
-        Ok(None)
-    }
-
-    /// Begins to read at a mark before `time`, or after it, as near as can be told by the headers
-    /// of the records there. If the record at the mark is not the one it speaks of, begins where the
-    /// segments tell.
-    fn scan_from_mark(&self, mark: &Mark, time: Timestamp) -> Result<Scanner> {
-        match self.read_mark(mark) {
-            Ok((scanner, at)) if at == mark.recorded_at && at < time => {
-                return self.skip_before(scanner, mark, time);
-            }
-            Err(error @ Error::Corrupt { .. }) if self.is_record_there(mark.address)? => {
-                return Err(error);
-            }
-            Ok(_) | Err(Error::Corrupt { .. }) => {}
-            Err(error) if is_missing(&error) => {}
-            Err(error) => return Err(error),
-        }
-        self.break_index();
-        self.segments.scan(self.segment_before(time)?)
-    }
-
-    /// Goes on to a record that was recorded before `time`, by the headers of those before it: that
-    /// is where it should be if its own checksum says so. If not, whoever reads on from the mark
-    /// learns why.
-    fn skip_before(&self, scanner: Scanner, mark: &Mark, time: Timestamp) -> Result<Scanner> {
-        let mut ahead = scanner;
-        let file = self.segments.file(ahead.segment())?;
-        let limit = self.segments.limit(&file)?;
-        let visible = self.segments.visible().position;
-        let stop = self.stop(&ahead, visible);
-        if ahead.position() >= stop {
-            return Ok(ahead);
-        }
-        ahead.skip_to_last(limit, |claim| claim.recorded_at < time && claim.position < stop)?;
-        match ahead.peek(limit) {
-            Err(Error::Corrupt { .. }) => self.segments.scan_at(mark.address, mark.position),
-            // Records of one segment ascend in time, so all before it are earlier, too.
-            _ => Ok(ahead),
-        }
-    }
-
-    /// Reads the record that a mark speaks of, and when it was recorded.
-    fn read_mark(&self, mark: &Mark) -> Result<(Scanner, Timestamp)> {
-        let mut scanner = self.segments.scan_at(mark.address, mark.position)?;
-        let file = self.segments.file(mark.address.segment)?;
-        let (record, _) = scanner.read(self.segments.limit(&file)?)?;
-        Ok((scanner, record.parts.recorded_at))
-    }
-
-    /// Where a reader of a segment must look up again what follows: the end of the segment, or
-    /// of what is visible.
-    pub(crate) fn stop(&self, scanner: &Scanner, visible: Position) -> Position {
-        self.segments.after(scanner.segment()).map_or(visible, |next| next.min(visible))
-    }
-
-    /// The last segment that begins with events recorded before `time`, or the first segment.
-    fn segment_before(&self, time: Timestamp) -> Result<Position> {
-        let bases = self.segments.bases();
-        let (mut low, mut high) = (0, bases.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            let Some(base) = bases.get(middle) else { break };
-            let header = self.segments.file(*base)?.header()?;
-            if header.recorded_before < time {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default())
-    }
-
-    /// The last events before `end`, ascending: at least one if there is one, all of one segment,
-    /// and about `count` with the index, up to [`BACKWARDS_COUNT_MAX`] without.
-    pub(crate) fn events_before(&self, end: Position, count: u64) -> Result<VecDeque<Event>> {
-        let mut events = VecDeque::new();
-        let Some(last) = end.previous() else { return Ok(events) };
-        let base = self.segments.holding(last);
-        let wanted = Position::new(end.get().saturating_sub(count)).max(base);
-        let mark = self.mark_before(Seek::Position(wanted));
-        let mut scanner = match mark.filter(|mark| mark.address.segment == base) {
-            Some(_) => self.locate(wanted)?,
-            None => self.scan_before(base, end)?,
-        };
-        let file = self.segments.file(base)?;
-        let limit = self.segments.limit(&file)?;
-        while scanner.position() < end {
-            let (record, _) = scanner.read(limit)?;
-            events.push_back(scanner.event(&record));
-            if wide(events.len()) > BACKWARDS_COUNT_MAX {
-                events.pop_front();
-            }
-        }
-        Ok(events)
-    }
-
-    /// Begins to read some events before `end`, all in the segment that begins at `base`, without
-    /// the index: from a milestone, or from the first record, leaving milestones on the way.
-    fn scan_before(&self, base: Position, end: Position) -> Result<Scanner> {
-        let wanted = Position::new(end.get().saturating_sub(BACKWARDS_COUNT_MAX)).max(base);
-        let mut milestones = self.milestones.lock();
-        if milestones.first().is_none_or(|(address, _)| address.segment != base) {
-            milestones.clear();
-        }
-        let passed = milestones.iter().rev().find(|(_, position)| *position <= wanted);
-        let mut scanner = match passed {
-            Some((address, position)) => self.segments.scan_at(*address, *position)?,
-            None => self.segments.scan(base)?,
-        };
-        let file = self.segments.file(base)?;
-        let limit = self.segments.limit(&file)?;
-        while scanner.position() < wanted {
-            let (_, address) = scanner.read(limit)?;
-            let place = (Address { offset: scanner.offset(), ..address }, scanner.position());
-            let far = milestones.last().map_or(base, |(_, position)| *position);
-            if place.1.since(far) >= BACKWARDS_COUNT_MAX {
-                milestones.push(place);
-            }
-        }
-        Ok(scanner)
     }
 
     /// The end of a stream, of what is visible.
@@ -423,57 +182,6 @@ impl Source {
     /// visible when this returns.
     fn wait_until_visible(&self) {
         let _ = self.segments.visible();
-    }
-
-    /// Reads the record of a revision at an address that the index gave, which is in the window of
-    /// `near` then; `None` if something else stands there, so that the index is wrong.
-    pub(crate) fn record_at(
-        &self,
-        near: &mut Option<Near>,
-        (address, run): (Address, Run),
-        (stream, revision): (&str, Revision),
-    ) -> Result<Option<Record>> {
-        // The limit is looked up again only when it must be: that may be a system call.
-        let is_near = |near: &Near| {
-            near.window.file().base() == address.segment && address.offset < near.limit
-        };
-        if !near.as_ref().is_some_and(is_near) {
-            let window = match self.segments.window(address.segment) {
-                Err(error) if is_missing(&error) => return Ok(None),
-                other => other?,
-            };
-            *near = Some(Near { limit: self.segments.limit(window.file())?, window });
-        }
-        let Some(Near { window, limit }) = near else { return Ok(None) };
-        if run.start() != run.end() {
-            window.cover_run(&run, *limit)?;
-        }
-        let record = match window.record_at(address.offset, *limit) {
-            Ok(record) => record,
-            Err(error @ Error::Corrupt { .. }) if self.is_record_there(address)? => {
-                return Err(error);
-            }
-            Err(Error::Corrupt { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let is_right = record.parts.revision == revision && window.stream(&record) == stream;
-        Ok(Some(record).filter(|_| is_right))
-    }
-
-    /// Whether a scan of the segment comes to `address`, so that a record should begin there.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`] if the segment is damaged before that.
-    fn is_record_there(&self, address: Address) -> Result<bool> {
-        let mut scanner = self.segments.scan(address.segment)?;
-        let file = self.segments.file(address.segment)?;
-        let limit = self.segments.limit(&file)?;
-        let stop = self.stop(&scanner, self.segments.visible().position);
-        while scanner.offset() < address.offset && scanner.position() < stop {
-            scanner.read(limit)?;
-        }
-        Ok(scanner.offset() == address.offset && scanner.position() < stop)
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cursor::filter::Filter;
+use crate::cursor::near::Near;
 use crate::cursor::page::Page;
-use crate::cursor::source::Near;
 use crate::cursor::times::Times;
 use crate::cursor::{Cursor, Direction, Source};
 use crate::error::Result;

@@ -2,15 +2,16 @@
 //!
 //! Owns the public shape of an event. Knows nothing of how a record is laid out on disk.
 
+mod batch;
 mod content;
 mod new_event;
 mod stored;
-
-mod batch;
+mod view;
 
 pub(crate) use batch::BatchPart;
 pub use batch::{Batch, Expected, Receipt};
 pub use content::ContentType;
 pub use new_event::NewEvent;
 pub(crate) use stored::{Block, EventParts};
-pub use stored::{Event, EventView, Tags};
+pub use stored::{Event, Tags};
+pub use view::EventView;

@@ -254,8 +254,10 @@ impl Segments {
     ///
     /// Without it a scan that has come to the end of a segment finds no record there.
     pub(crate) fn cross(&self, scanner: Scanner) -> Result<Scanner> {
-        if self.after(scanner.segment()) != Some(scanner.position()) {
-            return Ok(scanner);
+        match self.after(scanner.segment()) {
+            Some(next) if next < scanner.position() => return self.find_moved(&scanner),
+            Some(next) if next == scanner.position() => {}
+            _ => return Ok(scanner),
         }
         let next = self.scan(scanner.position())?;
         let follows = match (scanner.end(), next.end()) {
@@ -271,5 +273,23 @@ impl Segments {
         }
         let fault = Fault("a segment that follows from the one before");
         Err(self.file(next.segment())?.corrupt(0, fault))
+    }
+
+    /// Goes on where recovery by another process has moved what `scanner` has read last: to a
+    /// segment of its own.
+    fn find_moved(&self, scanner: &Scanner) -> Result<Scanner> {
+        let base = self.holding(scanner.position());
+        let mut moved = self.scan(base)?;
+        let file = self.file(base)?;
+        let limit = file.len()?;
+        while moved.position() < scanner.position() {
+            moved.advance(limit)?;
+        }
+        let same = |a: LogEnd, b: LogEnd| a.checksum == b.checksum;
+        match (scanner.end(), moved.end()) {
+            (None, _) => Ok(moved),
+            (Some(end), Some(other)) if same(end, other) => Ok(moved),
+            _ => Err(file.corrupt(moved.offset(), Fault("the records that were there before"))),
+        }
     }
 }

@@ -109,6 +109,13 @@ impl Tracker {
             *last_offset = scanned.last_offset;
             return Ok(scanned.end);
         }
+        if scanned.stopped_by.is_some()
+            && let Some(moved) = self.find_moved(&end)?
+        {
+            *last_offset = None;
+            self.segments.publish(moved, || ());
+            return self.scan_on(moved, noted, last_offset);
+        }
         match (scanned.stopped_by, self.shown) {
             // It is known to be durable, and it is not there.
             (Some(error), Durability::Sync) if self.next_segment(&end)?.is_none() => Err(error),
@@ -136,6 +143,21 @@ impl Tracker {
             }
         }
         Ok(Scanned { end, last_offset, stopped_by: None })
+    }
+
+    /// Where `end` is now, if whoever has recovered the log has begun another segment with what was
+    /// not durable before it.
+    fn find_moved(&self, end: &LogEnd) -> Result<Option<LogEnd>> {
+        let (directory, key) = (&**self.segments.directory(), self.segments.key());
+        let mut bases = list_bases(directory)?;
+        bases.retain(|base| end.address.segment < *base && *base < end.position);
+        if bases.is_empty() {
+            return Ok(None);
+        }
+        for base in bases {
+            self.segments.add(Arc::new(SegmentFile::open_to_read(directory, key, base)?));
+        }
+        Ok(self.segments.cross(self.segments.scan_from(end)?)?.end())
     }
 
     /// The highest durable end that a record after `end` names; `end`, if there is none.

@@ -1,0 +1,189 @@
+//! Finding a place in the log: a position, or a time.
+//!
+//! The index knows a place before it; from there the headers of records lead on, and what is found
+//! is checked by itself. Where the index has no answer, or a wrong one, a segment is read.
+
+use crate::cursor::Source;
+use crate::cursor::source::is_missing;
+use crate::error::{Error, Result};
+use crate::index::{Mark, Seek};
+use crate::segment::{Scanner, find_record};
+use crate::types::{Address, Position, Timestamp};
+
+impl Source {
+    /// Begins to read at `position`, which must be visible.
+    ///
+    /// Damage before it in its segment is passed over if a record stands at `position`: whoever
+    /// asks for a place knows what is before it.
+    pub(crate) fn locate(&self, position: Position) -> Result<Scanner> {
+        let base = self.segments.holding(position);
+        if position == base {
+            return self.segments.scan(base);
+        }
+        let mark = self.mark_before(Seek::Position(position));
+        if let Some(mark) = mark.filter(|mark| mark.address.segment == base) {
+            let scanner = self.segments.scan_at(mark.address, mark.position)?;
+            match self.skip_to(scanner, position) {
+                Err(Error::Corrupt { .. }) => {}
+                other => return other,
+            }
+            // Either the mark is wrong or the log is: without it, the error tells.
+            match self.advance(self.segments.scan(base)?, position) {
+                Err(error @ Error::Corrupt { .. }) => return self.behind(error, base, position),
+                other => {
+                    let mut scanner = other?;
+                    let file = self.segments.file(base)?;
+                    // What is damaged at the position itself is for the reader to find.
+                    if scanner.peek(self.segments.limit(&file)?).is_ok() {
+                        self.break_index();
+                    }
+                    return Ok(scanner);
+                }
+            }
+        }
+        match self.advance(self.segments.scan(base)?, position) {
+            Err(error @ Error::Corrupt { .. }) => self.behind(error, base, position),
+            other => other,
+        }
+    }
+
+    /// Goes on until `position` is next, by the headers of the records before it, and makes sure
+    /// that the record there is one.
+    fn skip_to(&self, mut scanner: Scanner, position: Position) -> Result<Scanner> {
+        let file = self.segments.file(scanner.segment())?;
+        let limit = self.segments.limit(&file)?;
+        scanner.skip_to_last(limit, |claim| claim.position <= position)?;
+        // A header that lies leads to bytes that are no record, or the wrong one.
+        while scanner.position() < position {
+            scanner.advance(limit)?;
+        }
+        scanner.peek(limit)?;
+        Ok(scanner)
+    }
+
+    /// Begins to read at `position` behind damage, or fails with `error` if no record stands
+    /// there.
+    fn behind(&self, error: Error, base: Position, position: Position) -> Result<Scanner> {
+        let Error::Corrupt { segment, offset, .. } = &error else { return Err(error) };
+        if *segment != base {
+            return Err(error);
+        }
+        let file = self.segments.file(base)?;
+        let limit = self.segments.limit(&file)?;
+        let start = offset.saturating_add(1);
+        let found = find_record(&file, start, limit, &(position..position.next()))?;
+        let (offset, position) = found.ok_or(error)?;
+        self.segments.scan_at(Address { segment: base, offset }, position)
+    }
+
+    /// Reads on until `position` is next.
+    fn advance(&self, mut scanner: Scanner, position: Position) -> Result<Scanner> {
+        let file = self.segments.file(scanner.segment())?;
+        let limit = self.segments.limit(&file)?;
+        while scanner.position() < position {
+            scanner.advance(limit)?;
+        }
+        Ok(scanner)
+    }
+
+    /// The position of the first visible event recorded at `time` or later; the visible end if
+    /// there is none.
+    pub(crate) fn position_at(&self, time: Timestamp) -> Result<Position> {
+        let visible = self.visible()?.position;
+        let found = self.scanner_at(time, visible)?;
+        Ok(found.map_or(visible, |scanner| scanner.position()))
+    }
+
+    /// Begins to read at the first event before `visible` that was recorded at `time` or later;
+    /// `None` if there is none.
+    pub(crate) fn scanner_at(&self, time: Timestamp, visible: Position) -> Result<Option<Scanner>> {
+        let mark = self.mark_before(Seek::Time(time));
+        let mut scanner = match mark.filter(|mark| mark.position < visible) {
+            Some(mark) => self.scan_from_mark(&mark, time)?,
+            None => self.segments.scan(self.segment_before(time)?)?,
+        };
+        while scanner.position() < visible {
+            scanner = self.segments.cross(scanner)?;
+            let file = self.segments.file(scanner.segment())?;
+            let limit = self.segments.limit(&file)?;
+            let stop = self.stop(&scanner, visible);
+            while scanner.position() < stop {
+                if scanner.peek(limit)? >= time {
+                    return Ok(Some(scanner));
+                }
+                scanner.advance(limit)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins to read at a mark before `time`, or after it, as near as can be told by the headers
+    /// of the records there. If the record at the mark is not the one it speaks of, begins where the
+    /// segments tell.
+    fn scan_from_mark(&self, mark: &Mark, time: Timestamp) -> Result<Scanner> {
+        match self.read_mark(mark) {
+            Ok((scanner, at)) if at == mark.recorded_at && at < time => {
+                return self.skip_before(scanner, mark, time);
+            }
+            Err(error @ Error::Corrupt { .. }) if self.is_record_there(mark.address)? => {
+                return Err(error);
+            }
+            Ok(_) | Err(Error::Corrupt { .. }) => {}
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.break_index();
+        self.segments.scan(self.segment_before(time)?)
+    }
+
+    /// Goes on to a record that was recorded before `time`, by the headers of those before it: that
+    /// is where it should be if its own checksum says so. If not, whoever reads on from the mark
+    /// learns why.
+    fn skip_before(&self, scanner: Scanner, mark: &Mark, time: Timestamp) -> Result<Scanner> {
+        let mut ahead = scanner;
+        let file = self.segments.file(ahead.segment())?;
+        let limit = self.segments.limit(&file)?;
+        let visible = self.segments.visible().position;
+        let stop = self.stop(&ahead, visible);
+        if ahead.position() >= stop {
+            return Ok(ahead);
+        }
+        ahead.skip_to_last(limit, |claim| claim.recorded_at < time && claim.position < stop)?;
+        match ahead.peek(limit) {
+            Err(Error::Corrupt { .. }) => self.segments.scan_at(mark.address, mark.position),
+            // Records of one segment ascend in time, so all before it are earlier, too.
+            _ => Ok(ahead),
+        }
+    }
+
+    /// Reads the record that a mark speaks of, and when it was recorded.
+    fn read_mark(&self, mark: &Mark) -> Result<(Scanner, Timestamp)> {
+        let mut scanner = self.segments.scan_at(mark.address, mark.position)?;
+        let file = self.segments.file(mark.address.segment)?;
+        let (record, _) = scanner.read(self.segments.limit(&file)?)?;
+        Ok((scanner, record.parts.recorded_at))
+    }
+
+    /// Where a reader of a segment must look up again what follows: the end of the segment, or
+    /// of what is visible.
+    pub(crate) fn stop(&self, scanner: &Scanner, visible: Position) -> Position {
+        self.segments.after(scanner.segment()).map_or(visible, |next| next.min(visible))
+    }
+
+    /// The last segment that begins with events recorded before `time`, or the first segment.
+    fn segment_before(&self, time: Timestamp) -> Result<Position> {
+        let bases = self.segments.bases();
+        let (mut low, mut high) = (0, bases.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let Some(base) = bases.get(middle) else { break };
+            let header = self.segments.file(*base)?.header()?;
+            if header.recorded_before < time {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default())
+    }
+}
