@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use annals::{Options, Store};
+use annals::Options;
 
 use crate::Bench;
 use crate::common::{
@@ -34,10 +34,8 @@ pub(crate) fn cold(bench: &Bench) -> Result<Option<Row>> {
     if bytes_fetched().is_none() || forget(loaded.plain.file()).is_err() {
         return Ok(None);
     }
-    let store = loaded.open(&Options::new())?;
     let [annals, bare] =
-        interleave(bench.rounds(ROUNDS), [&mut || annals(loaded, &store), &mut || bare(loaded)])?;
-    store.close()?;
+        interleave(bench.rounds(ROUNDS), [&mut || annals(loaded), &mut || bare(loaded)])?;
     let share = shares(&annals).min.min(shares(&bare).min);
     if share < FETCHED_SHARE_MIN {
         eprintln!("{COLD}: only {share:.3} of the bytes came from the disk, the rest from memory");
@@ -53,9 +51,13 @@ pub(crate) fn cold(bench: &Bench) -> Result<Option<Row>> {
     Ok(Some(row))
 }
 
-fn annals(loaded: &Loaded, store: &Store) -> Result<Cold> {
+/// In a store that was just opened, so that it has no blocks in memory either.
+fn annals(loaded: &Loaded) -> Result<Cold> {
+    let store = loaded.open(&Options::new())?;
     forget_all(&loaded.path)?;
-    measured(loaded, || timed(loaded.all, || visit_all(store)))
+    let cold = measured(loaded, || timed(loaded.all, || visit_all(&store)))?;
+    store.close()?;
+    Ok(cold)
 }
 
 fn bare(loaded: &Loaded) -> Result<Cold> {
