@@ -58,8 +58,8 @@ impl CatchUp<'_> {
     pub(super) fn run(&self, checkpoint: Option<&LogEnd>) -> Result<u64, IndexTrouble> {
         let end = self.segments.visible();
         let begin = checkpoint.map_or(Position::START, |checkpoint| checkpoint.position);
-        if let Some(known) = checkpoint.filter(|known| known.position >= end.position) {
-            let same = known.position == end.position && known.checksum == end.checksum;
+        if let Some(checkpoint) = checkpoint.filter(|known| known.position >= end.position) {
+            let same = checkpoint.position == end.position && checkpoint.checksum == end.checksum;
             return if same { Ok(0) } else { Err(IndexTrouble::OtherLog) };
         }
         let range = Range { checkpoint, begin, end: end.position };
