@@ -140,7 +140,8 @@ impl Options {
     /// least 1. Default: 131,072.
     ///
     /// More events mean more memory (8 to 16 bytes each, and for each of their streams some 100 bytes
-    /// and its name; twice that while a checkpoint is written) and more to read again when a store is
+    /// and its name; twice that while a checkpoint is written, and eight times while an index is built
+    /// anew) and more to read again when a store is
     /// opened that was not closed. Names that take as much as 64 bytes for each of so many events
     /// make a checkpoint due as well.
     #[must_use]
@@ -186,6 +187,9 @@ impl Options {
     /// Calls `progress` with the number of events indexed so far and the number to index, while
     /// a missing or broken index is rebuilt or one that lags behind catches up on opening.
     /// Default: none.
+    ///
+    /// That may be after [`Options::open`] has returned, by a thread of the store's own. What
+    /// `progress` calls must not be this store. If it panics, the index cannot be used.
     #[must_use]
     pub fn on_index_progress(
         mut self,

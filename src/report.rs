@@ -14,7 +14,8 @@ pub struct RecoveryReport {
     pub was_closed: bool,
     /// The end of the log: how many events there are.
     pub end: Position,
-    /// How many records were read and checked to find that end.
+    /// How many records were read and checked to find that end: those since the last place in the
+    /// last segment that was noted to be durable, or all of that segment.
     pub scanned_count: u64,
     /// What was cut off the end of the log, if anything was.
     pub torn_tail: Option<TornTail>,

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use annals::{Error, Expected, IndexRecovery, IndexTrouble, NewEvent, Options, Position, Store};
+use annals::{
+    Batch, Durability, Error, Expected, IndexRecovery, IndexTrouble, NewEvent, Options, Position,
+    Store,
+};
 
 /// A store of ten events without an index.
 fn without_index(place: &Path) -> PathBuf {
@@ -122,4 +125,53 @@ fn an_index_whose_opening_panics_is_as_good_as_none() {
     store.close().unwrap();
     let store = Store::open(&path).unwrap();
     assert_eq!(store.stream_end("s").unwrap().get(), 11);
+}
+
+/// A store of so many events that its index is built by several threads, without that index.
+fn large_without_index(place: &Path) -> PathBuf {
+    let path = place.join("large");
+    let store = Options::new().durability(Durability::Buffered).open(&path).unwrap();
+    for n in 0..400_u32 {
+        let mut batch = Batch::new();
+        for k in 0..100_u32 {
+            let stream = format!("stream-{}", (n * 100 + k) % 7_777);
+            batch = batch.append(stream.as_str(), Expected::Any, [NewEvent::bytes("t", [])]);
+        }
+        store.append_batch(batch).unwrap();
+    }
+    store.close().unwrap();
+    fs::remove_dir_all(path.join("index")).unwrap();
+    path
+}
+
+#[test]
+fn an_index_that_several_threads_build_lacks_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let path = large_without_index(place.path());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&told);
+    let options = Options::new().checkpoint_event_count(2_000);
+    let listen = move |done, total| listener.lock().unwrap().push((done, total));
+    let store = options.on_index_progress(listen).open(&path).unwrap();
+    let index = store.recovery().index.clone();
+    let reason = IndexTrouble::Missing;
+    assert_eq!(index, IndexRecovery::Rebuilt { event_count: 40_000, reason });
+    assert!(store.verify().unwrap().is_sound());
+    let told = told.lock().unwrap().clone();
+    assert!(told.is_sorted() && told.len() > 3);
+    assert_eq!(told.last(), Some(&(40_000, 40_000)));
+    store.close().unwrap();
+    assert_eq!(Store::open(&path).unwrap().recovery().index, IndexRecovery::Current);
+}
+
+#[test]
+fn whoever_watches_several_threads_and_panics_leaves_nobody_waiting() {
+    let place = tempfile::tempdir().unwrap();
+    let path = large_without_index(place.path());
+    let options = Options::new().on_index_progress(|done, _| assert!(done < 9_000));
+    let store = options.open(&path).unwrap();
+    assert!(matches!(store.recovery().index, IndexRecovery::Unavailable { .. }));
+    assert_eq!(store.stream_end("stream-7").unwrap().get(), 6);
+    store.close().unwrap();
+    assert!(Store::open(&path).unwrap().verify().unwrap().is_sound());
 }

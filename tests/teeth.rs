@@ -60,7 +60,7 @@ const TEETH: &[Tooth] = &[
         "the sync before the index bears witness",
         "src/store/catch_up.rs",
         "log.sync_to(end.position)?;",
-        "let _ = end;",
+        "",
         &["crash", "model"],
     ),
     tooth(
@@ -76,6 +76,63 @@ const TEETH: &[Tooth] = &[
         "if group.syncs {\n                    self.advance_durable(group.end, self.last_offset);\n                } else if group.rolls {\n                    self.advance_durable(group.start, offset_before);\n                }",
         "let _ = offset_before;\n                self.advance_durable(group.end, self.last_offset);",
         &["crash"],
+    ),
+    // The note of how far the log is durable.
+    tooth(
+        "a note names what is durable only",
+        "src/log/mod.rs",
+        "let place = self.state.lock().durable_place;",
+        "let place = { let state = self.state.lock(); Some((state.written, state.last_offset)) };",
+        &["crash", "notes"],
+    ),
+    tooth(
+        "the durable note before the index bears witness",
+        "src/store/catch_up.rs",
+        "if log.note_to(end.position).is_err() {",
+        "if log.note().is_err() {",
+        &["lib"],
+    ),
+    tooth(
+        "a durable note that was synced is not written over",
+        "src/log/noter.rs",
+        "let generation = last.generation.saturating_add(if slots.is_synced { 1 } else { 2 });",
+        "let generation = last.generation.saturating_add(1);",
+        &["lib"],
+    ),
+    tooth(
+        "the witness of a durable note",
+        "src/log/recover/scan.rs",
+        "durable_note: durable_note.map(|note| note.place.end),",
+        "durable_note: None,",
+        &["notes"],
+    ),
+    tooth(
+        "the record before a durable note",
+        "src/log/recover/scan.rs",
+        "&& last.checksum == checksum\n",
+        "\n",
+        &["notes"],
+    ),
+    tooth(
+        "a scan begins at the durable note",
+        "src/log/recover/scan.rs",
+        "places.extend(durable_note.map(|note| note.place));",
+        "let _ = durable_note;",
+        &["notes"],
+    ),
+    tooth(
+        "what recovery has moved counts once",
+        "src/log/recover/scan.rs",
+        "&& !begins_with(follower, &record)?",
+        "&& begins_with(follower, &record).is_ok()",
+        &["notes"],
+    ),
+    tooth(
+        "a repair lets go of the durable note",
+        "src/store/repair/act.rs",
+        "self.remove(DURABLE_NOTE)?;",
+        "",
+        &["notes"],
     ),
     // A failed write, a failed sync.
     tooth(

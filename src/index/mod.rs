@@ -173,8 +173,13 @@ impl Index {
 
     /// Whether memory holds as much as it should between checkpoints.
     pub(crate) fn is_checkpoint_due(&self) -> bool {
+        self.holds_checkpoints(1)
+    }
+
+    /// Whether memory holds as much as it should between so many checkpoints.
+    pub(crate) fn holds_checkpoints(&self, count: u64) -> bool {
         let tail = self.tail.read();
-        let event_count_max = self.options.checkpoint_event_count;
+        let event_count_max = self.options.checkpoint_event_count.saturating_mul(count);
         tail.event_count() >= event_count_max
             || tail.names_len() / NAMES_LEN_PER_EVENT >= event_count_max
     }

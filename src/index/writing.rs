@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::manifest::Manifest;
 use super::marks::{self, MARKS_COUNT_MAX};
 use super::merge::Merge;
+use super::parsed::common_len;
 use super::run::{Batches, Run, RunWriter};
 use super::stored::Stored;
-use super::tail::Tail;
+use super::tail::{Run as TailRun, Tail};
 use super::tree::{Change, Pair};
 use super::{IndexFault, keys, values};
 use crate::types::{LogEnd, StoreId};
@@ -71,9 +72,7 @@ impl Writing {
         let id = self.take_run();
         let stream_count = u64::try_from(tail.stream_count()).unwrap_or(u64::MAX);
         let mut writer = RunWriter::new((id, 0), tail.base(), stream_count, stored.hasher());
-        let mut streams: Vec<_> = tail.runs().collect();
-        streams.sort_unstable_by_key(|(name, _)| *name);
-        for (name, run) in streams {
+        for (_, name, run) in by_name(tail) {
             writer.push(name, run.first(), &run.addresses(), stored)?;
         }
         let run = writer.finish(stored, stored.budgets())?;
@@ -132,6 +131,21 @@ impl Writing {
         }
         Ok(true)
     }
+}
+
+/// What a tail has of its streams, in the order of their names. The names are all over memory, so
+/// each has beside it the bytes by which most that begin alike differ.
+fn by_name(tail: &Tail) -> Vec<(u64, &Arc<str>, TailRun<'_>)> {
+    let mut names = tail.runs().map(|(name, _)| name.as_bytes());
+    let first = names.next().unwrap_or_default();
+    let prefix_len =
+        names.fold(first.len(), |len, name| common_len(first.get(..len).unwrap_or_default(), name));
+    let head = |name: &str| keys::head(name.as_bytes().get(prefix_len..).unwrap_or_default());
+    let mut streams: Vec<_> = tail.runs().map(|(name, run)| (head(name), name, run)).collect();
+    streams.sort_unstable_by(|(head, name, _), (other_head, other, _)| {
+        head.cmp(other_head).then_with(|| name.cmp(other))
+    });
+    streams
 }
 
 /// `runs` with `new` in the place of `old`, which follow each other there.

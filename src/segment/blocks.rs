@@ -256,21 +256,19 @@ impl Touches {
         let tag = hash & !COUNT_MASK;
         let count_of = |slot: u64| slot & COUNT_MASK;
         // Two at the same time may count as one: it is a guess in any case.
-        for way in ways.into_iter().flatten() {
-            let was = way.load(Ordering::Relaxed);
+        for slot in ways.into_iter().flatten() {
+            let was = slot.load(Ordering::Relaxed);
             if was & !COUNT_MASK == tag && count_of(was) > 0 {
-                way.store(tag | (count_of(was) + 1).min(COUNT_MASK), Ordering::Relaxed);
+                slot.store(tag | (count_of(was) + 1).min(COUNT_MASK), Ordering::Relaxed);
                 return u8::try_from(count_of(was)).unwrap_or(u8::MAX);
             }
         }
-        let least =
-            ways.into_iter().flatten().min_by_key(|way| count_of(way.load(Ordering::Relaxed)));
-        if let Some(least) = least {
-            least.store(tag, Ordering::Relaxed);
-            for way in ways.into_iter().flatten() {
-                let was = way.load(Ordering::Relaxed);
-                way.store(was - count_of(was).min(1), Ordering::Relaxed);
-            }
+        for slot in ways.into_iter().flatten() {
+            let was = slot.load(Ordering::Relaxed);
+            slot.store(was - count_of(was).min(1), Ordering::Relaxed);
+        }
+        let all = ways.into_iter().flatten();
+        if let Some(least) = all.min_by_key(|slot| count_of(slot.load(Ordering::Relaxed))) {
             least.store(tag | 1, Ordering::Relaxed);
         }
         0

@@ -1,57 +1,204 @@
 //! Making an index know what the log holds.
+//!
+//! Owns how the work is shared: one thread reads the log, one adds to the index what it has read,
+//! and one writes checkpoints meanwhile. Where there may be no threads, one after the other.
 
-use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Builder, Scope, scope};
 
 use crate::error::{Error, Result};
-use crate::format::Record;
 use crate::index::{Index, IndexFault};
 use crate::log::{Log, Segments};
 use crate::options::Progress;
 use crate::report::IndexTrouble;
 use crate::segment::Scanner;
-use crate::types::{Address, Entry, LogEnd, Position};
+use crate::types::{Entry, LogEnd, NameSet, Position};
 
 /// Events that are given to the index at once, or a few more: batches stay whole.
 const CHUNK_COUNT: usize = 4_096;
+/// Chunks that may wait to be added.
+const WAITING_CHUNKS_MAX: usize = 4;
+/// Fewer events than this are not worth a thread.
+const SHARED_COUNT_MIN: u64 = 16_384;
+/// Checkpoints that are written as one: a stream that is in several of them costs as much in each.
+const CHECKPOINTS_AT_ONCE: u64 = 4;
 /// Names that are remembered, so that events of a stream share one.
-const NAMES_COUNT_MAX: usize = 64 << 10;
+const NAMES_COUNT_MAX: usize = 128 << 10;
 
-/// Adds to `index` all events from `checkpoint` on, or all there are, and returns how many.
-pub(super) fn catch_up(
-    index: &Index,
-    log: &Log,
-    segments: &Segments,
-    checkpoint: Option<&LogEnd>,
-    progress: Option<&Progress>,
-) -> Result<u64, IndexTrouble> {
-    let end = segments.visible();
-    let begin = checkpoint.map_or(Position::START, |checkpoint| checkpoint.position);
-    if let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.position >= end.position) {
-        let same = checkpoint.position == end.position && checkpoint.checksum == end.checksum;
-        return if same { Ok(0) } else { Err(IndexTrouble::OtherLog) };
-    }
-    let total = end.position.since(begin);
-    let scanner = match checkpoint {
-        Some(checkpoint) => segments.scan_from(checkpoint),
-        None => segments.scan(Position::START),
-    };
-    let mut filler = Filler { index, log, names: HashSet::new(), entries: Vec::new(), read: begin };
-    let outcome = scanner.and_then(|scanner| {
-        filler.fill(segments, scanner, end.position, |position| {
-            if let Some(progress) = progress {
-                progress.report(position.since(begin), total);
-            }
-        })
-    });
-    match (outcome, index.fault()) {
-        (_, Some(fault)) => Err(IndexTrouble::Failed { detail: fault.to_string() }),
-        (Ok(()), None) => Ok(total),
-        // What follows the checkpoint does not follow from it.
-        (Err(Error::Corrupt { .. }), None) if checkpoint.is_some() && filler.read == begin => {
-            Err(IndexTrouble::OtherLog)
+/// Who shares the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Workers {
+    /// Whoever calls.
+    Caller,
+    /// The caller and threads beside it.
+    Threads,
+}
+
+/// What an index is to be made to know.
+#[derive(Debug)]
+pub(super) struct CatchUp<'a> {
+    pub(super) index: &'a Index,
+    pub(super) log: &'a Log,
+    pub(super) segments: &'a Segments,
+    pub(super) progress: Option<&'a Progress>,
+    pub(super) workers: Workers,
+}
+
+/// Events that follow each other, the last of which ends its batch.
+struct Chunk {
+    entries: Vec<Entry>,
+    end: LogEnd,
+}
+
+impl CatchUp<'_> {
+    /// Adds to the index all events from `checkpoint` on, or all there are, and returns how many.
+    pub(super) fn run(&self, checkpoint: Option<&LogEnd>) -> Result<u64, IndexTrouble> {
+        let end = self.segments.visible();
+        let begin = checkpoint.map_or(Position::START, |checkpoint| checkpoint.position);
+        if let Some(checkpoint) = checkpoint.filter(|known| known.position >= end.position) {
+            let same = checkpoint.position == end.position && checkpoint.checksum == end.checksum;
+            return if same { Ok(0) } else { Err(IndexTrouble::OtherLog) };
         }
-        (Err(error), None) => Err(IndexTrouble::LogUnreadable { detail: error.to_string() }),
+        let range = Range { checkpoint, begin, end: end.position };
+        let total = end.position.since(begin);
+        let is_shared = self.workers == Workers::Threads && total >= SHARED_COUNT_MIN;
+        let shared = if is_shared { self.share(&range) } else { None };
+        let (outcome, read) = shared.unwrap_or_else(|| self.work(&range));
+        match (outcome, self.index.fault()) {
+            (_, Some(fault)) => Err(IndexTrouble::Failed { detail: fault.to_string() }),
+            (Ok(()), None) => Ok(total),
+            // What follows the checkpoint does not follow from it.
+            (Err(Error::Corrupt { .. }), None) if checkpoint.is_some() && read == begin => {
+                Err(IndexTrouble::OtherLog)
+            }
+            (Err(error), None) => Err(IndexTrouble::LogUnreadable { detail: error.to_string() }),
+        }
+    }
+
+    /// Does it all, and says how far it has read.
+    fn work(&self, range: &Range<'_>) -> (Result<()>, Position) {
+        let mut reader = Reader::new(self.segments);
+        let outcome = reader.read(range, |mut chunk| {
+            self.add(range, &chunk);
+            if self.index.holds_checkpoints(CHECKPOINTS_AT_ONCE)
+                && let Some(end) = self.index.freeze()
+            {
+                self.write(end);
+            }
+            chunk.entries.clear();
+            self.go_on(chunk.entries)
+        });
+        (outcome, reader.position)
+    }
+
+    /// Does it with the help of threads; `None` if none can be had, and nothing was done.
+    fn share(&self, range: &Range<'_>) -> Option<(Result<()>, Position)> {
+        scope(|scope| {
+            let (chunks, received) = sync_channel(WAITING_CHUNKS_MAX);
+            let (rooms, emptied) = channel();
+            let read = move || {
+                let mut reader = Reader::new(self.segments);
+                let outcome = reader.read(range, |chunk| give(&chunks, &emptied, chunk));
+                (outcome, reader.position)
+            };
+            let builder = Builder::new().name("annals-index-read".to_owned());
+            let reader = builder.spawn_scoped(scope, read).ok()?;
+            let writer = Writer::start(self, scope);
+            self.add_all(range, received, &rooms, writer.as_ref());
+            Some(reader.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })
+    }
+
+    fn add_all(
+        &self,
+        range: &Range<'_>,
+        received: Receiver<Chunk>,
+        rooms: &Sender<Vec<Entry>>,
+        writer: Option<&Writer>,
+    ) {
+        for mut chunk in received {
+            self.add(range, &chunk);
+            if self.index.holds_checkpoints(CHECKPOINTS_AT_ONCE) {
+                self.checkpoint(writer);
+            }
+            chunk.entries.clear();
+            // An index that has failed learns no more: the reader is told by that this ends.
+            let ControlFlow::Continue(room) = self.go_on(chunk.entries) else { return };
+            let _ = rooms.send(room);
+        }
+    }
+
+    fn add(&self, range: &Range<'_>, chunk: &Chunk) {
+        self.index.add(&chunk.entries, chunk.end);
+        if let Some(progress) = self.progress {
+            let done = chunk.end.position.since(range.begin);
+            progress.report(done, range.end.since(range.begin));
+        }
+    }
+
+    fn go_on(&self, room: Vec<Entry>) -> ControlFlow<(), Vec<Entry>> {
+        match self.index.fault() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(room),
+        }
+    }
+
+    /// Has a checkpoint written, once the one before it is.
+    fn checkpoint(&self, writer: Option<&Writer>) {
+        if let Some(writer) = writer {
+            // If it is gone, it has failed, and whoever joins it is told.
+            let _ = writer.idle.recv();
+        }
+        let Some(end) = self.index.freeze() else { return };
+        match writer {
+            Some(writer) => _ = writer.ends.send(end),
+            None => self.write(end),
+        }
+    }
+
+    /// Writes what was frozen up to `end`, and merges what has become much.
+    fn write(&self, end: LogEnd) {
+        // A failure is kept with the index.
+        let _ = write_frozen(self.index, self.log, end);
+        while self.index.tidy().unwrap_or(false) {}
+    }
+}
+
+/// The thread that writes checkpoints.
+struct Writer {
+    /// Says each time that it has nothing to do.
+    idle: Receiver<()>,
+    /// Takes the end of what is to be written.
+    ends: Sender<LogEnd>,
+}
+
+impl Writer {
+    /// Starts it, if a thread can be had.
+    fn start<'s>(work: &'s CatchUp<'_>, scope: &'s Scope<'s, '_>) -> Option<Self> {
+        let ((is_idle, idle), (ends, wanted)) = (channel(), channel());
+        let write = move || {
+            while is_idle.send(()).is_ok() {
+                let Ok(end) = wanted.recv() else { return };
+                work.write(end);
+            }
+        };
+        let builder = Builder::new().name("annals-index-write".to_owned());
+        builder.spawn_scoped(scope, write).ok().map(|_| Self { idle, ends })
+    }
+}
+
+/// Gives a chunk to whoever adds it, and takes the memory of another.
+fn give(
+    chunks: &SyncSender<Chunk>,
+    emptied: &Receiver<Vec<Entry>>,
+    chunk: Chunk,
+) -> ControlFlow<(), Vec<Entry>> {
+    match chunks.send(chunk) {
+        Ok(()) => ControlFlow::Continue(emptied.try_recv().unwrap_or_default()),
+        Err(_) => ControlFlow::Break(()),
     }
 }
 
@@ -61,56 +208,84 @@ pub(super) fn catch_up(
 ///
 /// If what it names cannot be made durable. A failure of the index is kept with it.
 pub(super) fn write_checkpoint(index: &Index, log: &Log) -> Result<()> {
-    if let Some(end) = index.freeze() {
-        // A checkpoint bears witness, so what it names must be durable.
-        log.sync_to(end.position)?;
-        // What opening finds noted must not fall behind the index, which it then need not ask.
-        if log.note_to(end.position).is_err() {
-            index.mark_broken(IndexFault::NoNote);
-        }
-        let _ = index.write_frozen();
+    index.freeze().map_or(Ok(()), |end| write_frozen(index, log, end))
+}
+
+/// Hands to the tree of an index what was frozen, which ends at `end`.
+fn write_frozen(index: &Index, log: &Log, end: LogEnd) -> Result<()> {
+    // A checkpoint bears witness, so what it names must be durable.
+    log.sync_to(end.position)?;
+    // What opening finds noted must not fall behind the index, which it then need not ask.
+    if log.note_to(end.position).is_err() {
+        index.mark_broken(IndexFault::NoNote);
     }
+    let _ = index.write_frozen();
     Ok(())
 }
 
-/// Gives events to an index, chunk by chunk.
-struct Filler<'a> {
-    index: &'a Index,
-    log: &'a Log,
-    names: HashSet<Arc<str>>,
-    entries: Vec<Entry>,
-    /// The position up to which the log was read.
-    read: Position,
+/// What is to be read.
+struct Range<'a> {
+    checkpoint: Option<&'a LogEnd>,
+    begin: Position,
+    end: Position,
 }
 
-impl Filler<'_> {
-    fn fill(
+/// Reads events for an index, chunk by chunk.
+struct Reader<'a> {
+    segments: &'a Segments,
+    names: NameSet,
+    entries: Vec<Entry>,
+    /// The position up to which the log was read.
+    position: Position,
+}
+
+impl<'a> Reader<'a> {
+    fn new(segments: &'a Segments) -> Self {
+        let (names, entries) = Default::default();
+        Self { segments, names, entries, position: Position::START }
+    }
+
+    /// Hands to `give` all events of a range, and takes memory for the next of them, until it breaks
+    /// off.
+    fn read(
         &mut self,
-        segments: &Segments,
-        mut scanner: Scanner,
-        end: Position,
-        report: impl Fn(Position),
+        range: &Range<'_>,
+        mut give: impl FnMut(Chunk) -> ControlFlow<(), Vec<Entry>>,
     ) -> Result<()> {
-        while scanner.position() < end {
+        self.position = range.begin;
+        let segments = self.segments;
+        let mut scanner = match range.checkpoint {
+            Some(checkpoint) => segments.scan_from(checkpoint)?,
+            None => segments.scan(Position::START)?,
+        };
+        while scanner.position() < range.end {
             scanner = segments.cross(scanner)?;
             let file = segments.file(scanner.segment())?;
             let limit = segments.limit(&file)?;
-            let stop = segments.after(scanner.segment()).map_or(end, |next| next.min(end));
+            let stop =
+                segments.after(scanner.segment()).map_or(range.end, |next| next.min(range.end));
             while scanner.position() < stop {
-                let (record, address) = scanner.read(limit)?;
-                self.add(&record, scanner.stream(&record), address);
-                self.read = scanner.position();
-                if self.entries.len() >= CHUNK_COUNT || scanner.position() == stop {
-                    self.hand_over(scanner.end());
-                    report(scanner.position());
+                self.take(&mut scanner, limit)?;
+                let is_full = self.entries.len() >= CHUNK_COUNT || scanner.position() == stop;
+                let Some(end) = scanner.end().filter(|_| is_full) else { continue };
+                let entries = std::mem::take(&mut self.entries);
+                match give(Chunk { entries, end }) {
+                    ControlFlow::Continue(room) => self.entries = room,
+                    ControlFlow::Break(()) => return Ok(()),
                 }
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, record: &Record, stream: &str, address: Address) {
-        let stream = self.names.get(stream).cloned().unwrap_or_else(|| self.remember(stream));
+    fn take(&mut self, scanner: &mut Scanner, limit: u64) -> Result<()> {
+        let (record, address) = scanner.read(limit)?;
+        self.position = scanner.position();
+        let name = scanner.stream(&record);
+        let stream = match self.names.get(name) {
+            Some(stream) => Arc::clone(stream),
+            None => self.remember(name),
+        };
         self.entries.push(Entry {
             stream,
             revision: record.parts.revision,
@@ -118,26 +293,15 @@ impl Filler<'_> {
             recorded_at: record.parts.recorded_at,
             address,
         });
+        Ok(())
     }
 
-    fn remember(&mut self, stream: &str) -> Arc<str> {
+    fn remember(&mut self, name: &str) -> Arc<str> {
         if self.names.len() >= NAMES_COUNT_MAX {
             self.names.clear();
         }
-        let name: Arc<str> = stream.into();
-        self.names.insert(Arc::clone(&name));
-        name
-    }
-
-    /// Gives the entries to the index, if the last one ended its batch.
-    fn hand_over(&mut self, end: Option<LogEnd>) {
-        let Some(end) = end else { return };
-        self.index.add(&self.entries, end);
-        self.entries.clear();
-        if self.index.is_checkpoint_due() {
-            // A failure is kept with the index.
-            let _ = write_checkpoint(self.index, self.log);
-            while self.index.tidy().unwrap_or(false) {}
-        }
+        let stream: Arc<str> = name.into();
+        self.names.insert(Arc::clone(&stream));
+        stream
     }
 }

@@ -248,7 +248,7 @@ impl Store {
         Ok(verify(source.segments(), &end, &may_be_unsealed, Some(source.index()), &mut watch))
     }
 
-    /// What opening the store has found and done.
+    /// What opening the store has found and done. Waits until the index is open.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
         self.inner.opening.report(&self.inner.recovery)

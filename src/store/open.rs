@@ -27,7 +27,13 @@ impl Options {
     /// is there.
     ///
     /// What a crash has left is put right before this returns; [`Store::recovery`] says what was
-    /// found and done.
+    /// found and done. That takes as long as what was written in the last moments is long, whatever
+    /// the store holds.
+    ///
+    /// The index may still be opened, by a thread of the store's own, when this returns. Meanwhile
+    /// the log can be read from any position and any time, a segment being read where the index
+    /// would say more; appends, reading by stream, [`Store::recovery`], [`Store::verify`] and
+    /// [`Store::close`] wait for the index.
     ///
     /// # Errors
     ///

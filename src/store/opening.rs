@@ -14,7 +14,7 @@ use crate::index::{Index, IndexFault};
 use crate::log::{Log, Segments};
 use crate::options::Options;
 use crate::report::{IndexRecovery, IndexTrouble, RecoveryReport};
-use crate::store::catch_up::catch_up;
+use crate::store::catch_up::{CatchUp, Workers};
 use crate::store::open_index::{IndexPlace, Opened, trouble};
 use crate::sync::Mutex;
 use crate::types::{LogEnd, Position};
@@ -134,7 +134,11 @@ impl Opening {
     }
 
     fn catch_up(&self, index: &Index, checkpoint: Option<&LogEnd>) -> Result<u64, IndexTrouble> {
-        catch_up(index, &self.log, &self.segments, checkpoint, self.options.progress.as_ref())
+        let workers =
+            if self.place.may_have_threads() { Workers::Threads } else { Workers::Caller };
+        let (log, segments) = (&*self.log, &*self.segments);
+        let progress = self.options.progress.as_ref();
+        CatchUp { index, log, segments, progress, workers }.run(checkpoint)
     }
 
     fn no_index(&self) -> Index {

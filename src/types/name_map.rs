@@ -1,6 +1,6 @@
 //! Maps by name, for the path of every append.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -8,6 +8,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A map by name.
 pub(crate) type NameMap<V> = HashMap<Arc<str>, V, NameHashes>;
+
+/// A set of names.
+pub(crate) type NameSet = HashSet<Arc<str>, NameHashes>;
 
 /// How a map hashes names: faster than the standard library does, and in a way of its own, which
 /// whoever makes names up does not know.

@@ -56,7 +56,8 @@ impl UnrecoveredLog {
                     (active, report.is_durable) = self.write_again(active, &*lock)?;
                 }
             }
-            active.set_len(self.valid_end.address.offset)?;
+            let end = self.valid_end.address.offset;
+            active.set_len(end)?;
             active.sync()?;
             if report.is_durable && self.has_word(&*lock)? {
                 lock.set_len(0).map_err(Error::io("cut", &self.directory.path_of(LOCK)))?;
