@@ -209,7 +209,7 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the cut of a torn tail",
         "src/log/recover/act.rs",
-        "active.set_len(self.valid_end.address.offset)?;\n            active.sync()?;",
+        "active.set_len(end)?;\n            active.sync()?;",
         "active.sync()?;",
         &["recovery", "crash"],
     ),

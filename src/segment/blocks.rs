@@ -257,15 +257,15 @@ impl Touches {
         let count_of = |slot: u64| slot & COUNT_MASK;
         // Two at the same time may count as one: it is a guess in any case.
         for slot in ways.into_iter().flatten() {
-            let was = slot.load(Ordering::Relaxed);
-            if was & !COUNT_MASK == tag && count_of(was) > 0 {
-                slot.store(tag | (count_of(was) + 1).min(COUNT_MASK), Ordering::Relaxed);
-                return u8::try_from(count_of(was)).unwrap_or(u8::MAX);
+            let held = slot.load(Ordering::Relaxed);
+            if held & !COUNT_MASK == tag && count_of(held) > 0 {
+                slot.store(tag | (count_of(held) + 1).min(COUNT_MASK), Ordering::Relaxed);
+                return u8::try_from(count_of(held)).unwrap_or(u8::MAX);
             }
         }
         for slot in ways.into_iter().flatten() {
-            let was = slot.load(Ordering::Relaxed);
-            slot.store(was - count_of(was).min(1), Ordering::Relaxed);
+            let held = slot.load(Ordering::Relaxed);
+            slot.store(held - count_of(held).min(1), Ordering::Relaxed);
         }
         let all = ways.into_iter().flatten();
         if let Some(least) = all.min_by_key(|slot| count_of(slot.load(Ordering::Relaxed))) {
