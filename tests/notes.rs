@@ -194,6 +194,23 @@ fn a_note_that_cannot_be_written_fails_no_append() {
     assert!(store.verify().unwrap().is_sound(), "the index lacks nothing");
 }
 
+/// A note that could not be written in time is written later, when more is visible than is durable.
+#[test]
+fn a_note_that_is_late_names_only_what_is_durable() {
+    let disk = Simulation::new();
+    let store = disk.open(&Options::new()).unwrap();
+    disk.inject(Fault::next(Call::Create, ErrorKind::StorageFull));
+    append(&store, Durability::Sync, 0..1);
+    assert!(bytes_of(&disk, NOTE).is_none());
+    append(&store, Durability::Buffered, 1..9);
+    assert!(bytes_of(&disk, NOTE).is_some());
+    for seed in 0..50 {
+        let store = disk.crash(seed).without_index().open(&Options::new()).unwrap();
+        assert!(store.end().get() >= 1, "{seed}");
+        assert_holds(&store, store.end().get());
+    }
+}
+
 /// Neither can the note be written nor the old one be taken away: then the index must stay behind.
 #[test]
 fn an_index_that_would_be_ahead_of_the_note_is_given_up() {

@@ -83,7 +83,7 @@ const TEETH: &[Tooth] = &[
         "src/log/mod.rs",
         "let place = self.state.lock().durable_place;",
         "let place = { let state = self.state.lock(); Some((state.written, state.last_offset)) };",
-        &["crash", "notes"],
+        &["notes", "crash"],
     ),
     tooth(
         "the durable note before the index bears witness",

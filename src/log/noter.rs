@@ -146,3 +146,50 @@ impl Noter {
         Ok(file)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::SimulatedDirectory;
+    use crate::types::Address;
+
+    fn place(end: u64) -> CleanNote {
+        let address = Address { segment: Position::START, offset: end * 8 };
+        let (store, end) = (StoreId::from_bytes([3; 16]), Position::new(end));
+        CleanNote { store, end, address, last_offset: 64, checksum: 5 }
+    }
+
+    fn noted_end(directory: &SimulatedDirectory) -> Option<u64> {
+        let note = read_durable(directory, place(0).store).unwrap();
+        note.map(|note| note.place.end.get())
+    }
+
+    /// Notes these places, the first of them durably, and fails unless no crash takes that one back.
+    fn assert_stays(noter: &Noter, directory: &SimulatedDirectory, ends: std::ops::Range<u64>) {
+        noter.note_durably(place(ends.start)).unwrap();
+        for end in ends.clone() {
+            noter.note(place(end)).unwrap();
+            assert_eq!(noted_end(directory), Some(end));
+            for seed in 0..200 {
+                let left = noted_end(&directory.crashed(seed));
+                assert!(left >= Some(ends.start), "{left:?} of {ends:?}, at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_crash_leaves_the_note_that_was_synced_last_or_a_later_one() {
+        let directory = SimulatedDirectory::new();
+        let noter = Noter::after(Arc::new(directory.clone()), None);
+        assert_stays(&noter, &directory, 10..16);
+        assert_stays(&noter, &directory, 20..25);
+        // Which of the notes that are found was synced is not known.
+        let found = read_durable(&directory, place(0).store).unwrap();
+        let again = Noter::after(Arc::new(directory.clone()), found);
+        again.note(place(30)).unwrap();
+        for seed in 0..200 {
+            assert!(noted_end(&directory.crashed(seed)) >= Some(24), "{seed}");
+        }
+        assert_stays(&again, &directory, 40..46);
+    }
+}
