@@ -402,11 +402,17 @@ fn whatever_the_order_a_leader_that_panics_wakes_those_who_wait() {
                 })
                 .collect();
             let told: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-            assert_eq!(told.iter().map(|(_, panics)| panics).sum::<usize>(), 1, "one panics");
+            let panics = told.iter().map(|(_, panics)| panics).sum::<usize>();
             let answers = told.into_iter().flat_map(|(answers, _)| answers).collect();
             check_all(&disk, &store, &answers);
             let next = store.append_batch(batch("next", SYNC));
-            assert!(matches!(next, Err(Error::Poisoned)), "{next:?}");
+            if panics == 0 && after > 0 {
+                // It was the one who noted what is durable, which costs nobody anything.
+                next.unwrap();
+            } else {
+                assert_eq!(panics, 1, "one panics");
+                assert!(matches!(next, Err(Error::Poisoned)), "{next:?}");
+            }
         });
     }
 }

@@ -183,8 +183,8 @@ impl Maintenance {
             return;
         }
         if self.signals.has_ended.load(Ordering::Acquire) {
-            // It is tried again after the next append.
-            let _ = self.tasks.log.note();
+            // It is tried again after the next append, whose caller a panic is nothing to, either.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.tasks.log.note()));
         } else {
             self.signals.wake();
         }

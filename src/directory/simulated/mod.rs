@@ -204,7 +204,9 @@ impl SimulatedDirectory {
     ) -> io::Result<Arc<dyn RandomFile>> {
         let folder = folder_of(name);
         let separator = if folder.is_empty() { "" } else { "/" };
-        let temporary = format!("{folder}{separator}{TEMPORARY_PREFIX}simulated");
+        // Two files may be placed at the same time, but none twice.
+        let own = name.rsplit('/').next().unwrap_or(name);
+        let temporary = format!("{folder}{separator}{TEMPORARY_PREFIX}{own}");
         let id = self.change(Call::Create, |world| world.create(&temporary))?;
         let file = SimulatedFile { world: Arc::clone(&self.world), id };
         let placed = file.write_all_at(bytes, 0).and_then(|()| {
