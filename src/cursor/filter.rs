@@ -33,6 +33,7 @@ impl Filter {
         Self { types: Some(types), ..self }
     }
 
+    #[inline]
     pub(super) fn takes(&self, event: &EventView<'_>) -> bool {
         let stream_fits = match &self.streams {
             Streams::All => true,

@@ -81,6 +81,7 @@ impl Source {
     }
 
     /// Fails if the store is closed.
+    #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }

@@ -4,7 +4,7 @@
 
 use crate::event::{ContentType, EventParts, NewEvent};
 use crate::format::fields::{Fault, Fields};
-use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name, is_plain_name};
+use crate::types::{EventId, NameKind, Position, Revision, Timestamp, check_name, is_plain};
 
 /// Bytes before the body.
 pub(crate) const HEADER_LEN: usize = 64;
@@ -382,8 +382,9 @@ impl<'a> Body<'a> {
         parts.content_type = ContentType::from_code(header.content_type);
         parts.ends_batch = header.flags & FLAG_BATCH_END != 0;
         parts.stream_start = self.offset()?;
-        parts.stream_end = self.name(NameKind::Stream, header.stream_len)?;
-        parts.type_end = self.name(NameKind::EventType, header.type_len)?;
+        self.names(header.stream_len, header.type_len)?;
+        parts.stream_end = parts.stream_start.saturating_add(u32::from(header.stream_len));
+        parts.type_end = self.offset()?;
         parts.key_start = self.key(header.flags & FLAG_KEY != 0)?;
         parts.key_end = self.offset()?;
         parts.tags_start = self.tags(header.flags & FLAG_TAGS != 0)?;
@@ -412,13 +413,16 @@ impl<'a> Body<'a> {
         Ok(part)
     }
 
+    /// Passes the names of the stream and of the type.
     #[inline]
-    fn name(&mut self, kind: NameKind, len: u8) -> Result<u32, Fault> {
-        let name = self.take(usize::from(len))?;
-        if self.trust == Trust::Nothing {
-            check_name_bytes(kind, name)?;
+    fn names(&mut self, stream_len: u8, type_len: u8) -> Result<(), Fault> {
+        let names = self.take(usize::from(stream_len) + usize::from(type_len))?;
+        if self.trust == Trust::Checked || (stream_len > 0 && type_len > 0 && is_plain(names)) {
+            return Ok(());
         }
-        self.offset()
+        let stream_len = usize::from(stream_len);
+        check_name_bytes(NameKind::Stream, names.get(..stream_len).unwrap_or_default())?;
+        check_name_bytes(NameKind::EventType, names.get(stream_len..).unwrap_or_default())
     }
 
     /// Where the key starts. It is passed.
@@ -479,11 +483,7 @@ fn check_tags(mut tags: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-#[inline]
 fn check_name_bytes(kind: NameKind, bytes: &[u8]) -> Result<(), Fault> {
-    if is_plain_name(bytes) {
-        return Ok(());
-    }
     let fault = Fault("a name in UTF-8 without control characters");
     let name = std::str::from_utf8(bytes).map_err(|_| fault)?;
     check_name(kind, name).map_err(|_| fault)

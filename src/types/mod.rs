@@ -13,7 +13,7 @@ pub(crate) use entry::{Entry, LogEnd};
 pub(crate) use id::StoreKey;
 pub use id::{EventId, StoreId};
 pub use name::{NAME_LEN_MAX, NameFault, NameKind};
-pub(crate) use name::{check_name, is_plain_name};
+pub(crate) use name::{check_name, is_plain};
 pub(crate) use name_map::{NameMap, NameSet};
 pub(crate) use position::Address;
 pub use position::{Position, Revision};
