@@ -73,10 +73,7 @@ fn main() -> ExitCode {
 
 /// What the processes do that rows have started.
 fn child(job: &str, bench: &Bench) -> Result<()> {
-    match job {
-        killed::APPEND => killed::append_for_ever(&bench.dir),
-        _ => memory::child(job, bench),
-    }
+    killed::append_for_ever(job, &bench.dir).unwrap_or_else(|| memory::child(job, bench))
 }
 
 /// What is in `cell`, made by `make` if nothing is.

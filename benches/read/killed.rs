@@ -16,8 +16,10 @@ use crate::Bench;
 use crate::common::{BATCH_LEN, Pool, Result, Sample, batch_of};
 use crate::sum::Sum;
 
-/// The job of a process that appends until it is killed.
-pub(crate) const APPEND: &str = "append";
+/// The job of a process that appends until it is killed, each batch durably.
+const APPEND: &str = "append";
+/// The same without a sync for each batch.
+const LOAD: &str = "load";
 
 /// How many events there are that are appended over and over.
 const POOL_LEN: usize = 64 * BATCH_LEN;
@@ -57,10 +59,16 @@ impl Victim {
 
     /// Lets a process append some events more, and kills it when it appends the next ones: after a
     /// random number of batches, so that the last checkpoint of the index is any time ago.
-    pub(crate) fn kill_one(&self, bench: &Bench, random: &mut Rng) -> Result<()> {
+    pub(crate) fn kill_one(
+        &self,
+        bench: &Bench,
+        durability: Durability,
+        random: &mut Rng,
+    ) -> Result<()> {
         let batch_count = bench.size.pick(100..232, 2..6);
         let goal = self.event_count.get() + random.u64(batch_count) * u64::try_from(BATCH_LEN)?;
-        let mut process = bench.child(APPEND, &self.path)?.stdout(Stdio::piped()).spawn()?;
+        let job = if durability == Durability::Sync { APPEND } else { LOAD };
+        let mut process = bench.child(job, &self.path)?.stdout(Stdio::piped()).spawn()?;
         let output = process.stdout.take().ok_or("the process has no output")?;
         let mut lines = BufReader::new(output).lines();
         let mut end = 0;
@@ -136,10 +144,20 @@ fn batches(pool: &Pool) -> Vec<Batch> {
     pool.batches(BATCH_LEN)
 }
 
-/// What the process does: appends, and prints how many events there are after each batch.
-pub(crate) fn append_for_ever(path: &Path) -> Result<()> {
+/// What the process with this job does: appends, and prints how many events there are after each
+/// batch. `None` if that is the job of another.
+pub(crate) fn append_for_ever(job: &str, path: &Path) -> Option<Result<()>> {
+    let durability = match job {
+        APPEND => Durability::Sync,
+        LOAD => Durability::Buffered,
+        _ => return None,
+    };
+    Some(append(durability, path))
+}
+
+fn append(durability: Durability, path: &Path) -> Result<()> {
     let pool = Pool::new(POOL_LEN);
-    let store = options().create(false).open(path)?;
+    let store = Options::new().durability(durability).create(false).open(path)?;
     for batch in batches(&pool).iter().cycle() {
         println!("{}", store.append_batch(batch)?.end());
     }

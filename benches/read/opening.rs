@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::fs;
 use std::time::Instant;
 
-use annals::{Event, IndexRecovery, RecoveryReport, Store};
+use annals::{Durability, Event, IndexRecovery, RecoveryReport, Store};
 use fastrand::Rng;
 
-use crate::common::{Result, Row, Size, float, interleave, median};
+use crate::common::{Result, Row, Size, Spread, float, interleave, median};
 use crate::disk::free_len;
 use crate::killed::Victim;
 use crate::sum::Sum;
@@ -62,15 +62,17 @@ fn has_room(bench: &Bench) -> bool {
 }
 
 fn until_first_event(bench: &Bench, name: &'static str, victim: &Victim) -> Result<Row> {
-    let mut random = Rng::with_seed(5);
-    let mut open = || {
-        victim.kill_one(bench, &mut random)?;
+    let random = RefCell::new(Rng::with_seed(5));
+    let open = |durability| {
+        victim.kill_one(bench, durability, &mut random.borrow_mut())?;
         let (opening, event) = opened(victim, |store| first(store.read_all()))?;
         Sum::of(event.payload()).check(victim.first()?)?;
         Ok(opening)
     };
-    let [openings] = interleave(bench.rounds(ROUNDS), [&mut open])?;
-    Ok(row(name, &times(&openings), &openings, victim))
+    let (mut durably, mut loading) = (|| open(Durability::Sync), || open(Durability::Buffered));
+    let [openings, loads] = interleave(bench.rounds(ROUNDS), [&mut durably, &mut loading])?;
+    let row = row(name, &times(&openings), &openings, victim);
+    Ok(row.spread("load_ms", Spread::of(&times(&loads))))
 }
 
 /// Until the first durable append, and until the first event of a random stream, each after a kill
@@ -80,7 +82,7 @@ pub(crate) fn first_append(bench: &Bench) -> Result<Option<Row>> {
     let random = RefCell::new(Rng::with_seed(6));
     let mut append = || {
         let random = &mut *random.borrow_mut();
-        victim.kill_one(bench, random)?;
+        victim.kill_one(bench, Durability::Sync, random)?;
         let batch = victim.random_batch(random)?;
         let (opening, receipt) = opened(victim, |store| Ok(store.append_batch(&batch)?))?;
         victim.add(receipt.positions())?;
@@ -88,7 +90,7 @@ pub(crate) fn first_append(bench: &Bench) -> Result<Option<Row>> {
     };
     let mut read = || {
         let random = &mut *random.borrow_mut();
-        victim.kill_one(bench, random)?;
+        victim.kill_one(bench, Durability::Sync, random)?;
         let (stream, expected) = victim.random_stream(random)?;
         let (opening, event) = opened(victim, |store| first(store.read_stream(stream)))?;
         Sum::of(event.payload()).check(expected)?;
