@@ -203,6 +203,8 @@ impl Window {
                 None => self.block = Arc::new(shared),
             }
             self.checked = Some(checked);
+            // Where a record of another block ended says nothing of this one.
+            self.last_end = u64::MAX;
             return Ok(());
         }
         let len = self.len_to_read(offset).max(needed);
@@ -216,7 +218,9 @@ impl Window {
             Reading::Ahead { len, cell_len, blocks: Some(blocks) } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
             }
-            Reading::Points { blocks: Some(blocks), .. } => {
+            // Who has just begun may stop soon.
+            Reading::Ahead { blocks: Some(blocks), .. }
+            | Reading::Points { blocks: Some(blocks), .. } => {
                 blocks.for_point(&self.file, offset, limit)
             }
             _ => Ok(None),
