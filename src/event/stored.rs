@@ -175,7 +175,7 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] if the payload is no such value, or of an encoding that annals does
+    /// [`Error::Decode`](crate::Error::Decode) if the payload is no such value, or of an encoding that annals does
     /// not know how to read.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         self.view().decode()
