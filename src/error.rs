@@ -205,6 +205,82 @@ pub enum Error {
     #[error("the store takes no more appends until it is reopened: an earlier one failed")]
     Poisoned,
 
+    /// The consumer was opened again, or deleted: what was opened before cannot move it any more.
+    /// Nothing was changed.
+    #[error("consumer {consumer:?} was opened again or deleted since")]
+    TakenOver {
+        /// The consumer.
+        consumer: String,
+    },
+
+    /// The consumer is one of another store. Nothing was changed.
+    #[error("consumer {consumer:?} is one of another store")]
+    ForeignConsumer {
+        /// The consumer.
+        consumer: String,
+    },
+
+    /// A commit that goes back, or passes events that were not given. Nothing was changed.
+    ///
+    /// [`Consumer::reset_to`](crate::Consumer::reset_to) goes anywhere.
+    #[error(
+        "consumer {consumer:?} cannot commit {position}: it has committed {committed}, and was \
+         given what is before {delivered}"
+    )]
+    CommitRefused {
+        /// The consumer.
+        consumer: String,
+        /// The position that was to be committed.
+        position: Position,
+        /// What is committed.
+        committed: Position,
+        /// The position after the last event that was given.
+        delivered: Position,
+    },
+
+    /// A position that should be one of the log is after its end. Nothing was changed.
+    #[error("position {position} is after the end of the log, {end}")]
+    BeyondEnd {
+        /// The position.
+        position: Position,
+        /// The position after that of the last visible event.
+        end: Position,
+    },
+
+    /// The handler of a consumer has failed on an event, as often as it was to be tried. Its workers
+    /// have stopped before it: the event, and others that were being handled, are given again.
+    #[error("consumer {consumer:?} failed on the event at position {position}, attempt {attempt}")]
+    HandlerFailed {
+        /// The consumer.
+        consumer: String,
+        /// The event.
+        position: Position,
+        /// How often it was tried.
+        attempt: u32,
+        /// What the handler said, or panicked with.
+        source: Cause,
+    },
+
+    /// Handlers did not return in the time that was given to stop. They go on, but what they do is not
+    /// committed; their events are given again.
+    #[error("consumer {consumer:?} was stopped while {} handlers were running", positions.len())]
+    HandlersStillRunning {
+        /// The consumer.
+        consumer: String,
+        /// The events that they handle.
+        positions: Vec<Position>,
+    },
+
+    /// A consumer has put aside as many events as it may. Workers stop then, as if none could be put
+    /// aside.
+    #[error("consumer {consumer:?} has parked {max} events, and no more can be")]
+    TooManyParked {
+        /// The consumer.
+        consumer: String,
+        /// How many events it may put aside.
+        max: usize,
+    },
+
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,

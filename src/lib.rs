@@ -43,6 +43,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
+mod consumer;
 mod cursor;
 mod directory;
 mod error;
@@ -65,14 +66,19 @@ mod types;
 pub mod verify;
 
 pub use clock::{Clock, SystemClock};
-pub use cursor::{Cursor, StreamCursor, StreamInfo, Streams};
+pub use consumer::{
+    Consumer, ConsumerBuilder, ConsumerInfo, Delivery, HandlerError, Lag, OnFailure, ParkedEvent,
+    Retried, WorkerGroup, WorkerStats, Workers,
+};
+pub use cursor::{Cursor, Follow, Followable, Followed, StreamCursor, StreamInfo, Streams};
 pub use error::{Error, Result};
 pub use event::{Batch, ContentType, Event, EventView, Expected, NewEvent, Receipt, Tags};
 pub use options::{Durability, Options};
 pub use report::{IndexRecovery, IndexTrouble, RecoveryReport, TornTail, Witness};
 pub use store::{ReadOnlyStore, RepairPlan, RepairReport, Store};
 pub use types::{
-    EventId, NAME_LEN_MAX, NameFault, NameKind, Position, Revision, StoreId, Timestamp,
+    CONSUMER_NAME_LEN_MAX, EventId, NAME_LEN_MAX, NameFault, NameKind, Position, Revision, StoreId,
+    Timestamp,
 };
 
 /// The README's programs, compiled and run.

@@ -65,8 +65,8 @@ fn event() -> NewEvent {
 fn bad_names() -> [(String, NameFault); 7] {
     [
         (String::new(), NameFault::Empty),
-        ("n".repeat(256), NameFault::TooLong { len: 256 }),
-        ("é".repeat(128), NameFault::TooLong { len: 256 }),
+        ("n".repeat(256), NameFault::TooLong { len: 256, max: 255 }),
+        ("é".repeat(128), NameFault::TooLong { len: 256, max: 255 }),
         ("\0".to_owned(), NameFault::ControlCharacter { offset: 0 }),
         ("cart\n42".to_owned(), NameFault::ControlCharacter { offset: 4 }),
         ("\u{7f}".to_owned(), NameFault::ControlCharacter { offset: 0 }),

@@ -224,7 +224,7 @@ fn a_damaged_footer_is_written_anew_and_costs_nothing() {
 fn place_of(disk: &Simulation, name: &str) -> Option<u64> {
     let (_, bytes) = disk.files().into_iter().find(|(file, _)| file == name)?;
     let generation = |at: usize| u64::from_le_bytes(bytes[at + 24..at + 32].try_into().unwrap());
-    let at = if generation(0) > generation(512) { 0 } else { 512 };
+    let at = if generation(0) > generation(8_192) { 0 } else { 8_192 };
     Some(u64::from_le_bytes(bytes[at + 32..at + 40].try_into().unwrap()))
 }
 

@@ -121,12 +121,12 @@ impl Shape {
 
 /// The file of a consumer that has committed once: `docs/format.md`, section 7.
 fn slots(store: [u8; 16], position: u64) -> Vec<u8> {
-    let fields = [1, position, 0, 1].map(u64::to_le_bytes).concat();
-    let mut slot = [&b"annalcon"[..], &store, &fields, &[0; 4]].concat();
+    let fields = [1, position, 0, 1, u64::MAX, 0].map(u64::to_le_bytes).concat();
+    let mut slot = [&b"annalcon"[..], &store, &fields].concat();
     slot.extend(crc32fast::hash(&slot).to_le_bytes());
-    let mut file = vec![0; 512];
+    let mut file = vec![0; 8_192];
     file.extend(slot);
-    file.resize(1_024, 0);
+    file.resize(16_384, 0);
     file
 }
 

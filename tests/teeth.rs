@@ -265,14 +265,14 @@ const TEETH: &[Tooth] = &[
     // Nothing bent.
     tooth(
         "the checksum of a record",
-        "src/format/record.rs",
+        "src/format/record/read.rs",
         "if checksum_from(seed, covered) != sum {",
         "if checksum_from(seed, covered) == 0 && sum == 1 {",
         &["recovery"],
     ),
     tooth(
         "the seed in the checksum",
-        "src/format/record.rs",
+        "src/format/record/read.rs",
         "Hasher::new_with_initial(seed)",
         "Hasher::new_with_initial(seed & 0)",
         &["recovery", "golden"],

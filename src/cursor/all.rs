@@ -45,7 +45,7 @@ const BACKWARDS_COUNT_MIN: u64 = 16;
 #[derive(Debug)]
 pub struct Cursor {
     source: Arc<Source>,
-    #[expect(dead_code, reason = "holding it keeps the store open")]
+    /// Keeps the store open.
     store: Arc<dyn Debug + Send + Sync>,
     direction: Direction,
     /// Where it was put, if it was.
@@ -71,6 +71,8 @@ struct Place {
     /// How many of them to read next time.
     before_count: u64,
     failed: bool,
+    /// Whether all that it may give was given, whatever is appended.
+    is_over: bool,
 }
 
 impl Cursor {
@@ -87,7 +89,7 @@ impl Cursor {
     }
 
     /// Gives only what `filter` takes.
-    pub(super) fn filtered(self, filter: Filter) -> Self {
+    pub(crate) fn filtered(self, filter: Filter) -> Self {
         Self { filter, ..self }
     }
 
@@ -136,6 +138,28 @@ impl Cursor {
     pub fn stream_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.filter = self.filter.with_prefix(prefix.into().into_boxed_str());
         self
+    }
+
+    /// Puts the cursor before the event at `position`.
+    pub(crate) fn put(&mut self, position: Position) {
+        self.from = Some(position);
+        self.place = None;
+    }
+
+    /// Another cursor over the same events, before the one at `position`.
+    pub(crate) fn anew(&self, position: Position) -> Self {
+        let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
+        Self::new(source, store).from(position)
+    }
+
+    /// Whether there will never be another event to give.
+    pub(super) fn is_over(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_over || place.failed)
+    }
+
+    /// What the cursor reads from.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The position it stands before: forwards, the next that it may give; backwards, the last
@@ -266,6 +290,7 @@ impl Place {
             before: VecDeque::new(),
             before_count: BACKWARDS_COUNT_MIN,
             failed: false,
+            is_over: false,
         }
     }
 
@@ -284,6 +309,7 @@ impl Place {
                     // What follows is later still. Asked again, the cursor must find the same.
                     self.scanner = None;
                     self.stop = self.position;
+                    self.is_over = true;
                     return Ok(());
                 }
                 self.position = scanner.position();
@@ -311,6 +337,7 @@ impl Place {
             }
             let event = self.before.pop_back();
             let Some(event) = event.filter(|event| !times.begins_after(event.recorded_at())) else {
+                self.is_over = true;
                 return Ok(());
             };
             self.position = event.position();

@@ -6,7 +6,7 @@ use crate::event::EventView;
 
 /// What an event must be like. By default anything.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     streams: Streams,
     /// The types it may be of; any if it is `None`.
     types: Option<Vec<Box<str>>>,
@@ -21,20 +21,20 @@ enum Streams {
 }
 
 impl Filter {
-    pub(super) fn with_prefix(self, prefix: Box<str>) -> Self {
+    pub(crate) fn with_prefix(self, prefix: Box<str>) -> Self {
         Self { streams: Streams::Prefixed(prefix), ..self }
     }
 
-    pub(super) fn of_stream(stream: Arc<str>) -> Self {
-        Self { streams: Streams::One(stream), types: None }
+    pub(crate) fn with_stream(self, stream: Arc<str>) -> Self {
+        Self { streams: Streams::One(stream), ..self }
     }
 
-    pub(super) fn with_types(self, types: Vec<Box<str>>) -> Self {
+    pub(crate) fn with_types(self, types: Vec<Box<str>>) -> Self {
         Self { types: Some(types), ..self }
     }
 
     #[inline]
-    pub(super) fn takes(&self, event: &EventView<'_>) -> bool {
+    pub(crate) fn takes(&self, event: &EventView<'_>) -> bool {
         let stream_fits = match &self.streams {
             Streams::All => true,
             Streams::Prefixed(prefix) => event.stream_bytes().starts_with(prefix.as_bytes()),

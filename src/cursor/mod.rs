@@ -7,6 +7,7 @@
 mod all;
 mod backwards;
 mod filter;
+mod follow;
 mod later;
 mod near;
 mod page;
@@ -17,6 +18,8 @@ mod streams;
 mod times;
 
 pub use all::Cursor;
+pub(crate) use filter::Filter;
+pub use follow::{Follow, Followable, Followed};
 pub(crate) use later::LaterIndex;
 pub(crate) use source::Source;
 pub use stream::StreamCursor;

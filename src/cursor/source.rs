@@ -113,6 +113,18 @@ impl Source {
         Ok(true)
     }
 
+    /// Waits until an event at `position` is visible, or until `is_over`, which is looked at again
+    /// when [`Segments::wake`] is called. For a log that this process writes.
+    pub(crate) fn wait_for_unless(
+        &self,
+        position: Position,
+        is_over: impl Fn() -> bool,
+    ) -> Result<()> {
+        let is_over = || is_over() || self.closed.load(Ordering::Acquire);
+        self.segments.wait_beyond(position, Duration::MAX, is_over);
+        self.check_open()
+    }
+
     /// The end of a stream, of what is visible.
     pub(crate) fn stream_end(&self, stream: &str) -> Result<Revision> {
         if !is_name(stream) {

@@ -54,11 +54,20 @@ struct Place {
     /// Reads everything, if the index cannot tell where the stream is.
     scan: Option<Box<Cursor>>,
     failed: bool,
+    /// Whether all that it may give was given, whatever is appended.
+    is_over: bool,
 }
 
 impl Place {
     fn at(revision: Revision, direction: Direction) -> Self {
-        Self { revision, page: Page::new(direction), near: None, scan: None, failed: false }
+        Self {
+            revision,
+            page: Page::new(direction),
+            near: None,
+            scan: None,
+            failed: false,
+            is_over: false,
+        }
     }
 }
 
@@ -208,6 +217,16 @@ impl StreamCursor {
         }
     }
 
+    /// Whether there will never be another event to give.
+    pub(super) fn is_over(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_over || place.failed)
+    }
+
+    /// What the cursor reads from.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
     fn begin(&self) -> Result<Place> {
         self.source.check_open()?;
         let from = self.from.unwrap_or_default();
@@ -278,7 +297,7 @@ impl StreamCursor {
     fn scan_to(&self, place: &mut Place, revision: Revision) -> Result<Option<Found>> {
         let scan = place.scan.get_or_insert_with(|| {
             let all = Cursor::new(Arc::clone(&self.source), Arc::clone(&self.store));
-            let all = all.filtered(Filter::of_stream(Arc::clone(&self.stream)));
+            let all = all.filtered(Filter::default().with_stream(Arc::clone(&self.stream)));
             Box::new(match self.direction {
                 Direction::Forwards => all,
                 Direction::Backwards => all.backwards(),
@@ -302,12 +321,16 @@ impl StreamCursor {
             self.source.check_open()?;
             let forwards = self.direction == Direction::Forwards;
             let revision = if forwards { Some(place.revision) } else { place.revision.previous() };
-            let Some(revision) = revision else { return Ok(()) };
+            let Some(revision) = revision else {
+                place.is_over = true;
+                return Ok(());
+            };
             let Some(found) = self.find(place, revision)? else { return Ok(()) };
             let time = found.recorded_at();
             let (early, late) = (self.times.begins_after(time), self.times.ends_before(time));
             if if forwards { late } else { early } {
                 place.page.clear();
+                place.is_over = true;
                 return Ok(());
             }
             place.revision = if forwards { revision.next() } else { revision };

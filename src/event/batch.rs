@@ -73,6 +73,13 @@ pub struct Batch {
     pub(crate) durability: Option<Durability>,
 }
 
+/// That a consumer has done every event before a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) consumer: Box<str>,
+    pub(crate) position: Position,
+}
+
 /// The events of a batch that go to one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BatchPart {

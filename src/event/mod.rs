@@ -8,8 +8,8 @@ mod new_event;
 mod stored;
 mod view;
 
-pub(crate) use batch::BatchPart;
 pub use batch::{Batch, Expected, Receipt};
+pub(crate) use batch::{BatchPart, Progress};
 pub use content::ContentType;
 pub use new_event::NewEvent;
 pub(crate) use stored::{Block, EventParts};

@@ -40,6 +40,18 @@ impl<'a> Fields<'a> {
         Ok(*field)
     }
 
+    /// Takes the next `len` bytes.
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
+        let (field, rest) = self.0.split_at_checked(len).ok_or(Fault("a whole field"))?;
+        self.0 = rest;
+        Ok(field)
+    }
+
+    /// Fails unless all fields of a block were taken.
+    pub(crate) fn end_of_block(&self) -> Result<(), Fault> {
+        if self.0.len() == CHECKSUM_LEN { Ok(()) } else { Err(Fault("a block of its length")) }
+    }
+
     #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, Fault> {
         self.array::<1>().map(|[byte]| byte)
@@ -62,8 +74,7 @@ impl<'a> Fields<'a> {
 
     /// Takes `len` bytes that are kept for later and must be zero.
     pub(crate) fn zeroes(&mut self, len: usize) -> Result<(), Fault> {
-        let (field, rest) = self.0.split_at_checked(len).ok_or(Fault("a whole field"))?;
-        self.0 = rest;
+        let field = self.take(len)?;
         if field.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(Fault("zeroes")) }
     }
 

@@ -9,6 +9,7 @@ mod fields;
 mod footer;
 #[cfg(feature = "fuzzing")]
 mod mend;
+mod parked;
 mod record;
 mod segment_header;
 mod slots;
@@ -20,13 +21,18 @@ pub(crate) use fields::Fault;
 pub(crate) use footer::{FOOTER_LEN, Footer};
 #[cfg(feature = "fuzzing")]
 pub(crate) use mend::{mend_block, mend_checksums, mend_links, mend_record};
+pub(crate) use parked::{
+    PARKED_COUNT_MAX, PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedEntry, ParkedFile, REASON_LEN_MAX,
+};
 pub(crate) use record::{
     ALIGNMENT as RECORD_ALIGNMENT, Claim, HEADER_LEN as RECORD_HEADER_LEN,
     LEN_MIN as RECORD_LEN_MIN, Record, RecordFault, ToRecord, Trust, encode as encode_record,
-    encoded_len as record_len, tags_len,
+    encoded_len as record_len, progress_len_max, tags_len,
 };
 pub(crate) use segment_header::{HEADER_LEN as SEGMENT_HEADER_LEN, SegmentHeader};
-pub(crate) use slots::{SLOTS_LEN, Slot};
+#[cfg(feature = "fuzzing")]
+pub(crate) use slots::SLOT_LEN_MIN;
+pub(crate) use slots::{PENDING_COUNT_MAX, SLOTS_LEN, Slot, consumer_file, consumer_of_file};
 pub(crate) use store_meta::{META_LEN, StoreMeta};
 
 /// The format version that is written, and the newest that is read.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use crate::event::{Block, ContentType, Event, NewEvent};
+use crate::event::{Block, ContentType, Event, NewEvent, Progress};
 use crate::format::{Record, RecordFault, ToRecord, encode_record, mend_record, record_len};
 use crate::fuzzing::disk::sure;
 use crate::fuzzing::input::Input;
 use crate::inspect::{json_line, text_line};
-use crate::types::{EventId, Position, Revision, Timestamp};
+use crate::types::{CONSUMER_NAME_LEN_MAX, EventId, Position, Revision, Timestamp};
 
 /// Where in a record the undurable count stands.
 const UNDURABLE: std::ops::Range<usize> = 56..60;
@@ -59,7 +59,7 @@ fn decoded(block: &[u8], start: usize, seed: u32) -> Option<Record> {
     assert_eq!((claim.position, claim.len, claim.witness), of_record);
     assert_eq!(record.stream(block), event.stream());
     assert!(!event.stream().is_empty() && !event.event_type().is_empty());
-    encodes_to(&record, &event, seed, bytes);
+    encodes_to(&record, &event, seed, block, bytes);
     shows(&event);
     Some(record)
 }
@@ -68,11 +68,14 @@ fn len_of(record: &Record) -> usize {
     usize::try_from(record.len).unwrap_or(usize::MAX)
 }
 
-fn encodes_to(record: &Record, event: &Event, seed: u32, bytes: &[u8]) {
+fn encodes_to(record: &Record, event: &Event, seed: u32, block: &[u8], bytes: &[u8]) {
     let new = NewEvent::from(event);
-    assert_eq!(record_len(event.stream(), &new), bytes.len());
+    let progress = progress_of(record, block);
+    assert_eq!(record_len(event.stream(), &new, progress.as_ref()), bytes.len());
     let mut again = Vec::new();
-    let checksum = encode_record(&to_record(record, event, &new, seed), &mut again);
+    let to_record =
+        ToRecord { progress: progress.as_ref(), ..to_record(record, event, &new, seed) };
+    let checksum = encode_record(&to_record, &mut again);
     if record.witness.is_some() || event.position().get() >= u64::from(u32::MAX) {
         assert_eq!(again, bytes, "{event:?}");
         assert_eq!(checksum, record.checksum);
@@ -97,6 +100,7 @@ fn to_record<'a>(record: &Record, event: &'a Event, new: &'a NewEvent, seed: u32
         previous: record.previous,
         durable_end: record.witness.unwrap_or(Position::START),
         ends_batch: event.ends_batch(),
+        progress: None,
         seed,
     }
 }
@@ -122,6 +126,7 @@ fn refuses_a_flipped_bit(mut block: Vec<u8>, start: usize, seed: u32, record: &R
 fn encoded(mut input: Input<'_>, seed: u32, start: usize, bit: usize) {
     let stream = name(&mut input);
     let event = new_event(&mut input);
+    let progress = new_progress(&mut input);
     let position = Position::new(place(&mut input));
     let to_record = ToRecord {
         stream: &stream,
@@ -132,14 +137,16 @@ fn encoded(mut input: Input<'_>, seed: u32, start: usize, bit: usize) {
         recorded_at: Timestamp::from_nanos(place(&mut input).cast_signed()),
         previous: input.u32(),
         durable_end: Position::new(place(&mut input)),
-        ends_batch: input.flag(),
+        ends_batch: progress.is_some() || input.flag(),
+        progress: progress.as_ref(),
         seed,
     };
     let mut block = vec![0xEE; start];
     let checksum = encode_record(&to_record, &mut block);
-    assert_eq!(block.len() - start, record_len(&stream, &event));
+    assert_eq!(block.len() - start, record_len(&stream, &event, progress.as_ref()));
     block.extend_from_slice(input.rest());
     let Some(record) = decoded(&block, start, seed) else { panic!("{to_record:?} is not decoded") };
+    assert_eq!(progress_of(&record, &block), progress);
     let found = Event::new(record.parts, Arc::new(Block::Own(block.clone())));
     assert_eq!(NewEvent::from(&found), NewEvent { id: Some(to_record.id), ..event.clone() });
     assert_eq!(found.stream(), stream);
@@ -184,6 +191,23 @@ fn bytes(input: &mut Input<'_>) -> Vec<u8> {
     // Some are long without the input having to be.
     bytes.resize(bytes.len() + usize::from(rest / 16), rest);
     bytes
+}
+
+fn new_progress(input: &mut Input<'_>) -> Option<Progress> {
+    if !input.flag() {
+        return None;
+    }
+    let mut consumer = name(input);
+    while consumer.len() > CONSUMER_NAME_LEN_MAX {
+        consumer.pop();
+    }
+    Some(Progress { consumer: consumer.into(), position: Position::new(place(input)) })
+}
+
+/// What a record that was read from `block` says of a consumer.
+fn progress_of(record: &Record, block: &[u8]) -> Option<Progress> {
+    let (consumer, position) = record.progress(block)?;
+    Some(Progress { consumer: consumer.into(), position })
 }
 
 /// A name as long as a name may be, or shorter.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::event::{Batch, Expected, NewEvent};
-use crate::format::{SegmentHeader, mend_block, mend_checksums, mend_links};
+use crate::format::{
+    PARKED_SUFFIX, SLOT_LEN_MIN, SegmentHeader, mend_block, mend_checksums, mend_links,
+};
 use crate::fuzzing::damage::{Filler, damage};
 use crate::fuzzing::disk::{KEY, Ticks, empty_store, options, sure};
 use crate::fuzzing::facts::{Fact, end_of, stream_end};
@@ -23,9 +25,7 @@ use crate::simulation::Simulation;
 use crate::store::Store;
 use crate::types::{EventId, Position};
 
-/// Bytes of the slot of a consumer that say something.
-const SLOT_LEN: usize = 64;
-/// The same for a note of how far the log was durable.
+/// Bytes that say something of a note of how far the log was durable.
 const DURABLE_SLOT_LEN: usize = 72;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -324,8 +324,8 @@ fn mend_checksums_of(files: &mut Files) {
     for (name, bytes) in files {
         if name.starts_with(FOLDER) {
             mend_checksums(bytes, KEY.seed);
-        } else if name.starts_with(CONSUMERS) {
-            mend_slots(bytes, SLOT_LEN);
+        } else if name.starts_with(CONSUMERS) && !name.ends_with(PARKED_SUFFIX) {
+            mend_slots(bytes, SLOT_LEN_MIN);
         } else if name == DURABLE_NOTE {
             mend_slots(bytes, DURABLE_SLOT_LEN);
         } else {

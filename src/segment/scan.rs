@@ -222,6 +222,11 @@ impl Scanner {
     pub(crate) fn stream(&self, record: &Record) -> &str {
         self.window.stream(record)
     }
+
+    /// What a record that was just read says of a consumer.
+    pub(crate) fn progress(&self, record: &Record) -> Option<(&str, Position)> {
+        self.window.progress(record)
+    }
 }
 
 #[cfg(test)]
@@ -250,6 +255,7 @@ pub(super) mod tests {
                 previous,
                 durable_end: Position::START,
                 ends_batch: true,
+                progress: None,
                 seed: KEY.seed,
             };
             previous = encode_record(&record, &mut bytes);

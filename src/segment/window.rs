@@ -9,6 +9,7 @@ use crate::format::{Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, Rec
 use crate::segment::SegmentFile;
 use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, cell_end, len_of_cell_from};
 use crate::segment::file::wide;
+use crate::types::Position;
 
 /// Bytes that a reader in order reads first: it may want a few records only. It reads twice as many
 /// each time, up to a cell.
@@ -160,6 +161,11 @@ impl Window {
     /// The stream of a record that was just read.
     pub(crate) fn stream(&self, record: &Record) -> &str {
         record.stream(&self.block)
+    }
+
+    /// What a record that was just read says of a consumer.
+    pub(crate) fn progress(&self, record: &Record) -> Option<(&str, Position)> {
+        record.progress(&self.block)
     }
 
     /// Makes the block hold the `needed` bytes from `offset` on, which must lie before `limit`,

@@ -1,27 +1,29 @@
 //! Appending: what is checked, and what each event gets.
 
 use crate::error::{Error, Result};
-use crate::event::{Batch, BatchPart, NewEvent, Receipt};
-use crate::format::{ToRecord, record_len, tags_len};
+use crate::event::{Batch, BatchPart, NewEvent, Progress, Receipt};
+use crate::format::{ToRecord, progress_len_max, record_len, tags_len};
 use crate::log::Assign;
 use crate::store::Inner;
 use crate::store::ends::{Slot, StreamEnd, StreamEnds};
 use crate::types::{EventId, NameKind, Position, Timestamp, check_name};
 
 impl Inner {
-    pub(super) fn append(&self, batch: &Batch) -> Result<Receipt> {
+    /// Appends a batch, and what it says of a consumer.
+    pub(super) fn append(&self, batch: &Batch, progress: Option<&Progress>) -> Result<Receipt> {
         let durability = batch.durability.unwrap_or(self.options.durability);
-        let len = self.check(batch)?;
+        let len = self.check(batch, progress)?;
         // It is told of what is appended, so it must know what was before.
         self.source.index();
-        let receipt = self.log.append(len, durability, |assign| self.assign(batch, assign))?;
+        let receipt =
+            self.log.append(len, durability, |assign| self.assign(batch, progress, assign))?;
         self.maintenance.after_append();
         Ok(receipt)
     }
 
     /// Checks all that does not depend on what is in the store, and returns how many bytes the
     /// records will have.
-    fn check(&self, batch: &Batch) -> Result<u64> {
+    fn check(&self, batch: &Batch, progress: Option<&Progress>) -> Result<u64> {
         if batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
@@ -30,9 +32,10 @@ impl Inner {
             check_name(NameKind::Stream, &part.stream)?;
             for event in &part.events {
                 self.check_event(event)?;
-                len += wide(record_len(&part.stream, event));
+                len += wide(record_len(&part.stream, event, None));
             }
         }
+        len += wide(progress.map_or(0, progress_len_max));
         check_len("the batch", len, self.log.batch_len_max())?;
         Ok(len)
     }
@@ -53,7 +56,12 @@ impl Inner {
     }
 
     /// Checks what depends on what is in the store; then gives every event its place.
-    fn assign(&self, batch: &Batch, assign: &mut Assign<'_>) -> Result<Receipt> {
+    fn assign(
+        &self,
+        batch: &Batch,
+        progress: Option<&Progress>,
+        assign: &mut Assign<'_>,
+    ) -> Result<Receipt> {
         // Held by one at a time in any case, for the log is.
         let mut ends = self.ends.lock();
         ends.begin(assign);
@@ -78,6 +86,7 @@ impl Inner {
                     previous: assign.end().checksum,
                     durable_end: assign.durable_end(),
                     ends_batch: position.next() == end,
+                    progress: progress.filter(|_| position.next() == end),
                     seed: self.seed,
                 };
                 assign.push(name, &record);

@@ -4,6 +4,7 @@
 
 mod append;
 mod catch_up;
+mod consuming;
 mod ends;
 mod maintenance;
 mod open;
@@ -21,6 +22,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::consumer::Consumers;
 use crate::cursor::{Cursor, LaterIndex, Source, StreamCursor, Streams};
 use crate::directory::{Directory, Lock};
 use crate::error::Result;
@@ -84,6 +86,7 @@ struct Inner {
     log: Arc<Log>,
     maintenance: Maintenance,
     source: Arc<Source>,
+    consumers: Arc<Consumers>,
     opening: OpeningIndex,
     /// What was found of the log.
     recovery: RecoveryReport,
@@ -152,7 +155,7 @@ impl Store {
     /// tried again. Only [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) leaves open what
     /// was appended, until the store is reopened.
     pub fn append_batch(&self, batch: impl Borrow<Batch>) -> Result<Receipt> {
-        self.inner.append(batch.borrow())
+        self.inner.append(batch.borrow(), None)
     }
 
     /// Makes durable all that is visible.
@@ -315,6 +318,7 @@ impl Inner {
             return Ok(());
         }
         self.source.close();
+        self.consumers.close();
         // Nobody uses the directory any more once this returns, and what was appended is indexed.
         self.opening.join();
         self.maintenance.stop();

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::consumer::Consumers;
 use crate::cursor::{LaterIndex, Source};
 use crate::directory::{Directory, DiskDirectory, Lock, TEMPORARY_PREFIX, is_absence, read_small};
 use crate::error::{Error, Result};
@@ -122,6 +123,9 @@ impl Options {
             index: Arc::clone(&index),
             sync_interval: self.sync_interval,
         };
+        let source = Arc::new(Source::new(segments, index));
+        let consumers =
+            Consumers::new(Arc::clone(&source), Arc::clone(&log), Arc::clone(&self.clock));
         let inner = Inner {
             id: meta.key.id,
             seed: meta.key.seed,
@@ -130,7 +134,8 @@ impl Options {
             options: self.clone(),
             log,
             maintenance: place.maintenance(tasks),
-            source: Arc::new(Source::new(segments, index)),
+            source,
+            consumers: Arc::new(consumers),
             opening,
             recovery,
             random: Mutex::new(place.random()),

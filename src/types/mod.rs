@@ -12,7 +12,7 @@ mod timestamp;
 pub(crate) use entry::{Entry, LogEnd};
 pub(crate) use id::StoreKey;
 pub use id::{EventId, StoreId};
-pub use name::{NAME_LEN_MAX, NameFault, NameKind};
+pub use name::{CONSUMER_NAME_LEN_MAX, NAME_LEN_MAX, NameFault, NameKind};
 pub(crate) use name::{check_name, is_plain};
 pub(crate) use name_map::{NameMap, NameSet};
 pub(crate) use position::Address;

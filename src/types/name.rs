@@ -4,8 +4,12 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// The most bytes that a name may have, in UTF-8.
+/// The most bytes that a name may have, in UTF-8; but for that of a consumer, which has
+/// [`CONSUMER_NAME_LEN_MAX`].
 pub const NAME_LEN_MAX: usize = 255;
+/// The most bytes that the name of a consumer may have, in UTF-8: so many that the name of its file,
+/// in which most bytes but letters and digits take three, is one on every file system.
+pub const CONSUMER_NAME_LEN_MAX: usize = 80;
 
 /// What a name is the name of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub enum NameKind {
     EventType,
     /// A tag of an event.
     Tag,
+    /// A named consumer.
+    Consumer,
 }
 
 impl fmt::Display for NameKind {
@@ -25,6 +31,7 @@ impl fmt::Display for NameKind {
             Self::Stream => "stream name",
             Self::EventType => "event type",
             Self::Tag => "tag",
+            Self::Consumer => "consumer name",
         })
     }
 }
@@ -35,10 +42,12 @@ impl fmt::Display for NameKind {
 pub enum NameFault {
     /// It has no bytes.
     Empty,
-    /// It has `len` bytes, which is more than [`NAME_LEN_MAX`].
+    /// It has `len` bytes, which is more than `max`.
     TooLong {
         /// Bytes of the name.
         len: usize,
+        /// The most bytes that it may have.
+        max: usize,
     },
     /// It holds a control character, such as a line feed, from byte `offset` on.
     ControlCharacter {
@@ -51,7 +60,7 @@ impl fmt::Display for NameFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("is empty"),
-            Self::TooLong { len } => write!(f, "has {len} bytes, more than {NAME_LEN_MAX}"),
+            Self::TooLong { len, max } => write!(f, "has {len} bytes, more than {max}"),
             Self::ControlCharacter { offset } => {
                 write!(f, "has a control character at byte {offset}")
             }
@@ -59,13 +68,13 @@ impl fmt::Display for NameFault {
     }
 }
 
-/// Finds what is wrong with `name`, if anything is.
-fn fault_of(name: &str) -> Option<NameFault> {
+/// Finds what is wrong with `name`, of at most `max` bytes, if anything is.
+fn fault_of(name: &str, max: usize) -> Option<NameFault> {
     if name.is_empty() {
         return Some(NameFault::Empty);
     }
-    if name.len() > NAME_LEN_MAX {
-        return Some(NameFault::TooLong { len: name.len() });
+    if name.len() > max {
+        return Some(NameFault::TooLong { len: name.len(), max });
     }
     let control = if name.is_ascii() {
         name.bytes().position(|byte| byte.is_ascii_control())
@@ -98,9 +107,13 @@ fn is_printable<const N: usize>(bytes: &[u8; N]) -> bool {
     bytes.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
 }
 
-/// Checks that `name` is 1 to 255 bytes without control characters.
+/// Checks that `name` is 1 to 255 bytes without control characters, or to 80 for that of a consumer.
 pub(crate) fn check_name(kind: NameKind, name: &str) -> Result<()> {
-    fault_of(name).map_or(Ok(()), |fault| Err(Error::InvalidName { kind, fault }))
+    let max = match kind {
+        NameKind::Consumer => CONSUMER_NAME_LEN_MAX,
+        NameKind::Stream | NameKind::EventType | NameKind::Tag => NAME_LEN_MAX,
+    };
+    fault_of(name, max).map_or(Ok(()), |fault| Err(Error::InvalidName { kind, fault }))
 }
 
 #[cfg(test)]
@@ -111,7 +124,7 @@ mod tests {
     fn names_in_any_script_are_names() {
         for name in ["a", "cart-42", "购物车-42", "naïve café", "🛒", "../x", &"x".repeat(255)]
         {
-            assert_eq!(fault_of(name), None, "{name}");
+            assert_eq!(fault_of(name, NAME_LEN_MAX), None, "{name}");
         }
     }
 
@@ -120,7 +133,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             let name = [b'a', byte, b'z'];
             let text = std::str::from_utf8(&name).ok();
-            let is_right = text.is_some_and(|text| fault_of(text).is_none());
+            let is_right = text.is_some_and(|text| fault_of(text, NAME_LEN_MAX).is_none());
             assert_eq!(is_plain(&name), is_right, "{byte}");
         }
         for len in 1..=64 {
@@ -135,10 +148,16 @@ mod tests {
 
     #[test]
     fn empty_long_and_controlling_names_are_refused() {
-        assert_eq!(fault_of(""), Some(NameFault::Empty));
-        assert_eq!(fault_of(&"x".repeat(256)), Some(NameFault::TooLong { len: 256 }));
-        assert_eq!(fault_of("a\nb"), Some(NameFault::ControlCharacter { offset: 1 }));
-        assert_eq!(fault_of("\0"), Some(NameFault::ControlCharacter { offset: 0 }));
-        assert_eq!(fault_of("é\u{85}"), Some(NameFault::ControlCharacter { offset: 2 }));
+        assert_eq!(fault_of("", NAME_LEN_MAX), Some(NameFault::Empty));
+        assert_eq!(
+            fault_of(&"x".repeat(256), NAME_LEN_MAX),
+            Some(NameFault::TooLong { len: 256, max: 255 })
+        );
+        assert_eq!(fault_of("a\nb", NAME_LEN_MAX), Some(NameFault::ControlCharacter { offset: 1 }));
+        assert_eq!(fault_of("\0", NAME_LEN_MAX), Some(NameFault::ControlCharacter { offset: 0 }));
+        assert_eq!(
+            fault_of("é\u{85}", NAME_LEN_MAX),
+            Some(NameFault::ControlCharacter { offset: 2 })
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::directory::{Directory, TEMPORARY_PREFIX, read_small};
 use crate::error::{Error, Result};
-use crate::format::{SLOTS_LEN, Slot};
+use crate::format::{PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedFile, SLOTS_LEN, Slot};
 use crate::log::{CONSUMERS, META, Segments, read_meta};
 use crate::types::LogEnd;
 use crate::verify::Damage;
@@ -15,7 +15,10 @@ pub(super) fn check(segments: &Segments, end: &LogEnd) -> Vec<Damage> {
     errors.extend(check_meta(segments).err());
     match list_consumers(&**segments.directory()) {
         Ok(names) => {
-            errors.extend(names.iter().filter_map(|name| check_slots(segments, name).err()));
+            errors.extend(names.iter().filter_map(|name| {
+                let check = if name.ends_with(PARKED_SUFFIX) { check_parked } else { check_slots };
+                check(segments, name).err()
+            }));
         }
         Err(error) => errors.push(error),
     }
@@ -31,7 +34,7 @@ fn check_meta(segments: &Segments) -> Result<()> {
     if meta.key == segments.key() { Ok(()) } else { Err(corrupt("what it said before")) }
 }
 
-/// The names of the files of consumers.
+/// The names of the files of consumers: of their places, and of the events that they have parked.
 pub(crate) fn list_consumers(directory: &dyn Directory) -> Result<Vec<String>> {
     match directory.list(CONSUMERS) {
         Ok(mut names) => {
@@ -54,6 +57,21 @@ fn check_slots(segments: &Segments, name: &str) -> Result<()> {
     match Slot::latest(&bytes) {
         Err(fault) => corrupt(fault.0),
         Ok(slot) if slot.store != segments.store() => corrupt("a consumer of this store"),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn check_parked(segments: &Segments, name: &str) -> Result<()> {
+    let directory = &**segments.directory();
+    let name = format!("{CONSUMERS}/{name}");
+    let path = directory.path_of(&name);
+    let read =
+        read_small(directory, &name, PARKED_FILE_LEN_MAX).map_err(Error::io("read", &path))?;
+    let Some(bytes) = read else { return Ok(()) };
+    let corrupt = |expected| Err(Error::CorruptFile { path: path.clone(), expected });
+    match ParkedFile::decode(&bytes) {
+        Err(fault) => corrupt(fault.0),
+        Ok(list) if list.store != segments.store() => corrupt("parked events of this store"),
         Ok(_) => Ok(()),
     }
 }

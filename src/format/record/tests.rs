@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Block, Event};
+use crate::event::{Block, ContentType, Event};
 
 const SEED: u32 = 77;
 
@@ -17,6 +17,10 @@ fn full_event() -> NewEvent {
 }
 
 fn encoded(stream: &str, event: &NewEvent) -> Vec<u8> {
+    encoded_with(stream, event, None)
+}
+
+fn encoded_with(stream: &str, event: &NewEvent, progress: Option<&Progress>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let record = ToRecord {
         stream,
@@ -28,6 +32,7 @@ fn encoded(stream: &str, event: &NewEvent) -> Vec<u8> {
         previous: 0xABCD,
         durable_end: Position::new(10),
         ends_batch: true,
+        progress,
         seed: SEED,
     };
     encode(&record, &mut bytes);
@@ -48,9 +53,28 @@ fn a_record_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn what_a_record_says_of_a_consumer_reads_back() {
+    let progress = Progress { consumer: "结算".into(), position: Position::new(11) };
+    for event in [full_event(), NewEvent::bytes("t", []), NewEvent::bytes("t", []).tag("x")] {
+        let bytes = encoded_with("s", &event, Some(&progress));
+        assert_eq!(bytes.len(), encoded_len("s", &event, Some(&progress)));
+        let record = Record::decode(&bytes, 0, SEED).unwrap();
+        assert_eq!(record.progress(&bytes), Some(("结算", Position::new(11))));
+        let found = Event::new(record.parts, Block::Own(bytes).into());
+        assert_eq!(NewEvent::from(&found), event.id(EventId::from_bytes([9; 16])));
+        let bytes = encoded("s", &full_event());
+        let record = Record::decode(&bytes, 0, SEED).unwrap();
+        assert_eq!(record.progress(&bytes), None);
+    }
+}
+
+#[test]
 fn every_flipped_bit_and_every_cut_of_a_record_is_a_fault() {
-    for event in [full_event(), NewEvent::bytes("t", [])] {
-        let bytes = encoded("s", &event);
+    let progress = Progress { consumer: "billing".into(), position: Position::new(11) };
+    for (event, progress) in
+        [(full_event(), None), (NewEvent::bytes("t", []), None), (full_event(), Some(&progress))]
+    {
+        let bytes = encoded_with("s", &event, progress);
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -120,7 +144,7 @@ proptest! {
         let event = NewEvent::bytes(event_type, payload).metadata(metadata).idempotency_key(key);
         let event = tags.into_iter().fold(event, NewEvent::tag).id(EventId::from_bytes([1; 16]));
         let record = encoded(&stream, &event);
-        prop_assert_eq!(record.len(), encoded_len(&stream, &event));
+        prop_assert_eq!(record.len(), encoded_len(&stream, &event, None));
         let mut block = vec![0xEE; start];
         block.extend_from_slice(&record);
         let decoded = Record::decode(&block, start, SEED).unwrap();

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use crate::directory::{Directory, read_small};
 use crate::error::{Error, Result};
-use crate::format::{CleanNote, DurableNote, Fault, Footer, SLOTS_LEN, SegmentHeader, Slot};
+use crate::format::{
+    CleanNote, DurableNote, Fault, Footer, PARKED_SUFFIX, SLOTS_LEN, SegmentHeader, Slot,
+};
 use crate::log::decide::{Tail, Witnesses};
 use crate::log::noter::read_durable;
 use crate::log::recover::{Note, UnrecoveredLog};
@@ -273,7 +275,7 @@ fn consumers(directory: &dyn Directory, store: StoreId) -> Result<Option<Positio
         Err(error) => return Err(Error::io("list", &directory.path_of(CONSUMERS))(error)),
     };
     let mut highest = None;
-    for name in names {
+    for name in names.iter().filter(|name| !name.ends_with(PARKED_SUFFIX)) {
         let name = format!("{CONSUMERS}/{name}");
         let path = directory.path_of(&name);
         let bytes = read_small(directory, &name, SLOTS_LEN).map_err(Error::io("read", &path))?;

@@ -169,12 +169,12 @@ impl RepairPlan {
         copy_file(&*self.directory, name, to).map_err(Error::io("copy", &path))
     }
 
-    /// Puts a consumer to the end of the log, or takes its place away if that cannot be read.
+    /// Puts a consumer to the end of the log, or takes its file away if that cannot be read.
     fn reset(&self, reset: &Reset) -> Result<()> {
         let name = format!("{CONSUMERS}/{}", reset.name);
-        let Some(mut slot) = reset.slot else { return self.remove(&name) };
-        slot.position = self.report.end;
-        slot.generation = slot.generation.saturating_add(1);
-        self.replace(&name, &slot.file())
+        match &reset.bytes {
+            Some(bytes) => self.replace(&name, bytes),
+            None => self.remove(&name),
+        }
     }
 }

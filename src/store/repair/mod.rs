@@ -14,7 +14,7 @@ pub use report::RepairReport;
 
 use crate::directory::{Directory, DiskDirectory, Lock, read_small};
 use crate::error::{Error, Result};
-use crate::format::{SLOTS_LEN, Slot, StoreMeta};
+use crate::format::{PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedFile, SLOTS_LEN, Slot, StoreMeta};
 use crate::log::{CONSUMERS, META, Segments, UnrecoveredLog, list_bases, read_meta};
 use crate::options::Options;
 use crate::segment::SegmentFile;
@@ -84,12 +84,41 @@ struct Cut {
     has_segment: bool,
 }
 
-/// A consumer whose place cannot stay as it is.
+/// A file of a consumer that cannot stay as it is.
 #[derive(Debug)]
 struct Reset {
     name: String,
-    /// Its place, if that can be read.
-    slot: Option<Slot>,
+    /// What takes its place; nothing, if what is there cannot be read.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Reset {
+    /// Puts a consumer to `end`, if its place is after that or cannot be read.
+    fn of_slots(name: String, slot: Option<Slot>, end: Position) -> Option<Self> {
+        if slot.as_ref().is_some_and(|slot| slot.position <= end) {
+            return None;
+        }
+        let slot = slot.map(|slot| Slot {
+            position: end,
+            generation: slot.generation.saturating_add(1),
+            pending: slot.pending.into_iter().filter(|position| *position < end).collect(),
+            ..slot
+        });
+        Some(Self { name, bytes: slot.map(|slot| slot.file()) })
+    }
+
+    /// Lets go of parked events from `end` on, if there are any, or of a list that cannot be read.
+    fn of_parked(name: String, list: Option<ParkedFile>, end: Position) -> Option<Self> {
+        let stays = |list: &ParkedFile| list.entries.iter().all(|entry| entry.position < end);
+        if list.as_ref().is_some_and(stays) {
+            return None;
+        }
+        let list = list.map(|mut list| {
+            list.entries.retain(|entry| entry.position < end);
+            list
+        });
+        Some(Self { name, bytes: list.map(|list| list.encode()) })
+    }
 }
 
 impl RepairPlan {
@@ -194,18 +223,23 @@ impl RepairPlan {
         Cut { end, later, has_segment }
     }
 
-    /// The consumers whose place is after `end`, or cannot be read.
+    /// The files of consumers that speak of what is after `end`, or cannot be read.
     fn resets(&self, end: Position) -> Result<Vec<Reset>> {
         let mut resets = Vec::new();
         for name in list_consumers(&*self.directory)? {
+            let is_parked = name.ends_with(PARKED_SUFFIX);
             let file = format!("{CONSUMERS}/{name}");
             let path = self.directory.path_of(&file);
-            let read = read_small(&*self.directory, &file, SLOTS_LEN);
+            let len_max = if is_parked { PARKED_FILE_LEN_MAX } else { SLOTS_LEN };
+            let read = read_small(&*self.directory, &file, len_max);
             let Some(bytes) = read.map_err(Error::io("read", &path))? else { continue };
-            let slot = Slot::latest(&bytes).ok().filter(|slot| slot.store == self.key.id);
-            if slot.is_none_or(|slot| slot.position > end) {
-                resets.push(Reset { name, slot });
-            }
+            resets.extend(if is_parked {
+                let list = ParkedFile::decode(&bytes).ok();
+                Reset::of_parked(name, list.filter(|list| list.store == self.key.id), end)
+            } else {
+                let slot = Slot::latest(&bytes).ok();
+                Reset::of_slots(name, slot.filter(|slot| slot.store == self.key.id), end)
+            });
         }
         Ok(resets)
     }

@@ -1,0 +1,51 @@
+//! How far a consumer is behind.
+
+use std::time::Duration;
+
+use crate::consumer::place::Place;
+use crate::cursor::Source;
+use crate::error::Result;
+use crate::types::{LogEnd, Position, Timestamp};
+
+/// How far a consumer is behind the end of the log. From [`Consumer::lag`](crate::Consumer::lag).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lag {
+    /// Events that are not done. All of the store count, also those that its filter leaves out.
+    pub event_count: u64,
+    /// Bytes of segment files from the first of them to the end.
+    pub len: u64,
+    /// How long ago the first of them was recorded; zero if there is none, or if the clock says so.
+    pub time: Duration,
+}
+
+/// How far a place is behind.
+pub(super) fn lag(source: &Source, place: &Place, now: Timestamp) -> Result<Lag> {
+    let end = source.visible()?;
+    let from = place.watermark();
+    let pending_count = u64::try_from(place.pending.len()).unwrap_or(u64::MAX);
+    let event_count = end.position.since(place.end).saturating_add(pending_count);
+    if from >= end.position {
+        return Ok(Lag { event_count, ..Lag::default() });
+    }
+    let mut scanner = source.locate(from)?;
+    scanner = source.segments().cross(scanner)?;
+    let limit = source.segments().limit(&*source.segments().file(scanner.segment())?)?;
+    let recorded_at = scanner.peek(limit)?;
+    let len = len_between(source, (scanner.segment(), scanner.offset()), &end)?;
+    let ns = now.as_nanos().saturating_sub(recorded_at.as_nanos());
+    let time = Duration::from_nanos(u64::try_from(ns).unwrap_or(0));
+    Ok(Lag { event_count, len, time })
+}
+
+/// Bytes from a place to an end of the log.
+fn len_between(source: &Source, (segment, offset): (Position, u64), end: &LogEnd) -> Result<u64> {
+    let mut len = 0_u64;
+    let mut base = segment;
+    while base < end.address.segment {
+        len = len.saturating_add(source.segments().file(base)?.full_len()?);
+        let Some(next) = source.segments().after(base) else { break };
+        base = next;
+    }
+    Ok(len.saturating_add(end.address.offset).saturating_sub(offset))
+}

@@ -1,0 +1,25 @@
+//! Consumers: named, durable places in the log, and who moves them.
+//!
+//! Owns the folder `consumers`: where each consumer is, which events it has put aside, and who may
+//! say so. Knows nothing of appending: a batch that moves a consumer is appended by the store.
+
+mod builder;
+mod consumer;
+mod entry;
+mod info;
+mod keeper;
+mod lag;
+mod parked;
+mod place;
+mod registry;
+mod retrying;
+mod workers;
+
+pub use builder::ConsumerBuilder;
+pub use consumer::Consumer;
+pub use info::ConsumerInfo;
+pub use lag::Lag;
+pub use parked::ParkedEvent;
+pub(crate) use registry::Consumers;
+pub use retrying::Retried;
+pub use workers::{Delivery, HandlerError, OnFailure, WorkerGroup, WorkerStats, Workers};

@@ -1,0 +1,424 @@
+//! The threads of a group of workers: one reads, one commits, the others handle.
+//!
+//! Owns how they wait for each other, and how they end.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::consumer::entry::Entry;
+use crate::consumer::workers::board::{Board, Job, Next, Outcome};
+use crate::consumer::workers::{Handler, OnFailure, Workers};
+use crate::consumer::{Consumer, Consumers, Delivery, HandlerError};
+use crate::cursor::Filter;
+use crate::error::{Error, Result};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+use crate::types::Position;
+
+/// How many events are looked at before those among them that are to be handled are handed on.
+const LOOKED_AT_COUNT_MAX: usize = 4_096;
+/// How many events are handed on at once.
+const HANDED_ON_COUNT_MAX: usize = 64;
+/// How long it may take until it is committed that events were passed which are not to be handled.
+const PASSED_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the threads of a group share.
+pub(super) struct Shared {
+    consumers: Arc<Consumers>,
+    entry: Arc<Entry>,
+    owner: u64,
+    workers: Workers,
+    handler: Arc<Handler>,
+    replay_end: Position,
+    board: Mutex<Progress>,
+    /// Told when there may be something to handle.
+    work: Condvar,
+    /// Told when there may be room for more, or something to commit.
+    done: Condvar,
+    /// Told when a thread has ended.
+    ended: Condvar,
+    /// Whether no more is to be begun.
+    is_stopping: AtomicBool,
+    pub(super) handled_count: AtomicU64,
+    pub(super) failed_count: AtomicU64,
+}
+
+/// What the lock guards.
+pub(super) struct Progress {
+    pub(super) board: Board,
+    /// Why it ended, if not because it was told to.
+    failure: Option<Error>,
+    /// Threads that have not ended.
+    thread_count: usize,
+    /// Handlers that nobody waits for any more.
+    is_abandoned: bool,
+}
+
+/// What one of the threads does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    Worker,
+    Committer,
+}
+
+/// Says that a thread has ended, whatever has ended it.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut progress = self.0.board.lock();
+        progress.thread_count -= 1;
+        if std::thread::panicking() {
+            // A bug, and no handler's: those are caught.
+            self.0.is_stopping.store(true, Ordering::SeqCst);
+        }
+        drop(progress);
+        self.0.tell_all();
+    }
+}
+
+impl Shared {
+    pub(super) fn new(consumer: &Consumer, workers: Workers, handler: Arc<Handler>) -> Self {
+        let state = consumer.entry.look();
+        let held = state.parked.entries().filter(|entry| entry.holds);
+        let held = held.map(|entry| entry.key).collect();
+        drop(state);
+        let board = Board::new(workers.in_flight_count_max, consumer.place(), held);
+        Self {
+            consumers: Arc::clone(&consumer.consumers),
+            entry: Arc::clone(&consumer.entry),
+            owner: consumer.owner,
+            workers,
+            handler,
+            replay_end: consumer.replay_end(),
+            board: Mutex::new(Progress {
+                board,
+                failure: None,
+                thread_count: 0,
+                is_abandoned: false,
+            }),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            ended: Condvar::new(),
+            is_stopping: AtomicBool::new(false),
+            handled_count: AtomicU64::new(0),
+            failed_count: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.entry.name()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    /// Lets no more be begun.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        // Who has looked before is waiting once this lock is free.
+        drop(self.board.lock());
+        self.tell_all();
+    }
+
+    /// Ends it because of an error, of which the first one counts.
+    fn fail(&self, error: Error) {
+        let mut progress = self.board.lock();
+        progress.failure.get_or_insert(error);
+        self.is_stopping.store(true, Ordering::SeqCst);
+        drop(progress);
+        self.tell_all();
+    }
+
+    fn tell_all(&self) {
+        self.work.notify_all();
+        self.done.notify_all();
+        self.ended.notify_all();
+        // Who waits for events looks whether it is to stop.
+        self.consumers.source.segments().wake();
+    }
+
+    /// Counts a thread that is about to begin.
+    pub(super) fn begin_thread(&self) {
+        self.board.lock().thread_count += 1;
+    }
+
+    /// Uncounts a thread that could not be begun.
+    pub(super) fn unbegin_thread(&self) {
+        drop(Ending(self));
+    }
+
+    /// What is done now.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Progress) -> T) -> T {
+        look(&self.board.lock())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.board.lock().thread_count == 0
+    }
+
+    /// Waits until all threads have ended, or until `deadline`; says whether they have.
+    pub(super) fn wait_for_end(&self, deadline: Option<Instant>) -> bool {
+        let mut progress = self.board.lock();
+        while progress.thread_count > 0 {
+            match deadline {
+                None => self.ended.wait(&mut progress),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    let _ = self.ended.wait_for(&mut progress, left);
+                }
+            }
+        }
+        true
+    }
+
+    /// Waits until all threads have ended but those whose handlers nobody waits for.
+    pub(super) fn wait_for_all_but_handlers(&self) {
+        let mut progress = self.board.lock();
+        while progress.thread_count > progress.board.running().count() {
+            self.ended.wait(&mut progress);
+        }
+    }
+
+    /// Gives up waiting for handlers that run: what they do is not committed. Says which they are.
+    pub(super) fn abandon(&self) -> Vec<Position> {
+        let mut progress = self.board.lock();
+        progress.is_abandoned = true;
+        let running = progress.board.running().collect();
+        drop(progress);
+        self.tell_all();
+        running
+    }
+
+    /// Why it has ended, if not because it was told to. Says it once.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        self.board.lock().failure.take()
+    }
+
+    /// Does what a thread of this role does, until it is to stop.
+    pub(super) fn run(&self, role: Role) {
+        let _ending = Ending(self);
+        match role {
+            Role::Worker => self.work(),
+            Role::Committer => {
+                if let Err(error) = self.commit() {
+                    self.fail(error);
+                }
+            }
+        }
+    }
+
+    /// Reads, and hands on what is to be handled.
+    pub(super) fn run_reader(&self, mut consumer: Consumer) {
+        let _ending = Ending(self);
+        match self.read(&mut consumer) {
+            // The store was closed: what is done by then is committed, if it can be.
+            Ok(()) | Err(Error::Closed) => self.stop(),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn read(&self, consumer: &mut Consumer) -> Result<()> {
+        let filter = consumer.filter.clone();
+        let place = consumer.place();
+        self.read_pending(consumer, &place.pending)?;
+        let mut cursor = consumer.cursor.anew(place.end).filtered(Filter::default());
+        while let Some(room) = self.wait_for_room() {
+            let mut events = Vec::new();
+            let mut looked_at_count = 0;
+            cursor.visit(|event| {
+                looked_at_count += 1;
+                if filter.takes(&event) {
+                    events.push(event.to_event());
+                }
+                if events.len() < room && looked_at_count < LOOKED_AT_COUNT_MAX {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
+            let end = cursor.next_position();
+            let jobs = events.into_iter().map(|event| self.job(event)).collect::<Vec<_>>();
+            self.hand_on(jobs, end);
+            if looked_at_count == 0 {
+                self.consumers.source.wait_for_unless(end, || self.is_stopping())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what was not done when later events were, but what is put aside meanwhile.
+    fn read_pending(&self, consumer: &Consumer, pending: &[Position]) -> Result<()> {
+        let parked: HashSet<_> =
+            self.entry.look().parked.entries().map(|entry| entry.position).collect();
+        for position in pending {
+            if parked.contains(position) {
+                self.board.lock().board.pass(*position);
+                continue;
+            }
+            let cursor = consumer.cursor.anew(*position).filtered(Filter::default());
+            let event = cursor.take(1).next().transpose()?;
+            let jobs = event.into_iter().map(|event| self.job(event)).collect();
+            self.hand_on(jobs, position.next());
+        }
+        Ok(())
+    }
+
+    fn job(&self, event: crate::event::Event) -> Job {
+        let key = (self.workers.key)(&event);
+        Job { event, key, attempt: 1 }
+    }
+
+    fn hand_on(&self, jobs: Vec<Job>, end: Position) {
+        let count = jobs.len();
+        let now = self.consumers.now();
+        let mut progress = self.board.lock();
+        for job in jobs {
+            progress.board.add(job, now);
+        }
+        progress.board.read_to(end);
+        drop(progress);
+        if count == 1 {
+            self.work.notify_one();
+        } else if count > 1 {
+            self.work.notify_all();
+        }
+        // What was passed or put aside is to be committed, too.
+        self.done.notify_all();
+    }
+
+    /// Waits until there is room for more events, and says for how many; `None` if it is to stop.
+    fn wait_for_room(&self) -> Option<usize> {
+        let mut progress = self.board.lock();
+        loop {
+            if self.is_stopping() {
+                return None;
+            }
+            let room = progress.board.room();
+            if room > 0 {
+                return Some(room.min(HANDED_ON_COUNT_MAX));
+            }
+            self.done.wait(&mut progress);
+        }
+    }
+
+    /// Handles one event after the other.
+    fn work(&self) {
+        let mut finished = None;
+        while let Some(job) = self.next_job(finished.take()) {
+            let position = job.event.position();
+            finished = Some((position, self.handle(job)));
+        }
+    }
+
+    /// Takes note of what became of one event, and waits for the next.
+    fn next_job(&self, finished: Option<(Position, Outcome)>) -> Option<Job> {
+        let mut progress = self.board.lock();
+        if let Some((position, outcome)) = finished {
+            let had_finished = progress.board.has_finished();
+            progress.board.finish(position, outcome);
+            if !had_finished || self.is_stopping() {
+                self.done.notify_all();
+            }
+        }
+        while !self.is_stopping() {
+            match progress.board.next(Instant::now()) {
+                Next::Handle(job) => return Some(job),
+                Next::Wait => self.work.wait(&mut progress),
+                Next::WaitUntil(at) => {
+                    let left = at.saturating_duration_since(Instant::now());
+                    let _ = self.work.wait_for(&mut progress, left);
+                }
+            }
+        }
+        None
+    }
+
+    fn handle(&self, job: Job) -> Outcome {
+        let position = job.event.position();
+        let attempt = job.attempt;
+        let delivery = Delivery::new(job.event, attempt, position < self.replay_end);
+        let handled = catch_unwind(AssertUnwindSafe(|| (self.handler)(&delivery)));
+        let error = match handled {
+            Ok(Ok(())) => {
+                self.handled_count.fetch_add(1, Ordering::Relaxed);
+                return Outcome::Done;
+            }
+            Ok(Err(error)) => error,
+            Err(panic) => said(&*panic),
+        };
+        self.failed_count.fetch_add(1, Ordering::Relaxed);
+        if attempt <= self.workers.retry_count {
+            return Outcome::RetryAt(Instant::now() + self.workers.pause_after(attempt));
+        }
+        let holds = match self.workers.on_failure {
+            OnFailure::Park => false,
+            OnFailure::HoldBack => true,
+            OnFailure::Stop => {
+                let consumer = self.name().to_owned();
+                self.fail(Error::HandlerFailed { consumer, position, attempt, source: error });
+                return Outcome::Leave;
+            }
+        };
+        Outcome::Park { at: self.consumers.now(), reason: error.to_string(), holds }
+    }
+
+    /// Commits what is done, over and over, and a last time when all is done that was begun.
+    fn commit(&self) -> Result<()> {
+        loop {
+            let is_last = self.wait_for_commit();
+            let mut progress = self.board.lock();
+            if progress.board.is_ahead() {
+                let (place, parked) = progress.board.begin_commit();
+                drop(progress);
+                let with = self.consumers.with();
+                let committed = with
+                    .and_then(|with| self.entry.advance(self.owner, place.clone(), &parked, &with));
+                match committed {
+                    // What is done is given again when the store is next opened.
+                    Err(Error::Closed) if self.is_stopping() => return Ok(()),
+                    other => other?,
+                }
+                self.board.lock().board.end_commit(place);
+                self.done.notify_all();
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until there is something to commit; says whether that is all there will be.
+    fn wait_for_commit(&self) -> bool {
+        let mut progress = self.board.lock();
+        loop {
+            if self.is_stopping() && (progress.is_abandoned || !progress.board.is_running()) {
+                return true;
+            }
+            if progress.board.has_finished() {
+                return false;
+            }
+            if progress.board.is_ahead() {
+                if self.done.wait_for(&mut progress, PASSED_COMMIT_INTERVAL).timed_out() {
+                    return false;
+                }
+            } else {
+                self.done.wait(&mut progress);
+            }
+        }
+    }
+}
+
+/// What a handler has panicked with.
+fn said(panic: &(dyn Any + Send)) -> HandlerError {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("it panicked: {}", text.as_deref().unwrap_or("without a text")).into()
+}

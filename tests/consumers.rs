@@ -1,0 +1,375 @@
+//! Consumers: where they are, who may move them, and what bad input does.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use annals::simulation::Simulation;
+use annals::{
+    Batch, Error, Expected, Followed, NameFault, NewEvent, Options, Position, Store, Timestamp,
+};
+use common::{assert_error, slots};
+
+const NOW: Duration = Duration::ZERO;
+
+fn open(disk: &Simulation) -> Store {
+    disk.open(&Options::new()).unwrap()
+}
+
+/// A store with the events 0 to `count`, by turns in three streams, of two types.
+fn store_of(count: u64) -> (Simulation, Store) {
+    let disk = Simulation::new();
+    let store = open(&disk);
+    append(&store, 0..count);
+    (disk, store)
+}
+
+fn append(store: &Store, numbers: std::ops::Range<u64>) {
+    for n in numbers {
+        let event_type = if n.is_multiple_of(2) { "even" } else { "odd" };
+        let event = NewEvent::text(event_type, n.to_string());
+        store.append(&format!("s-{}", n % 3), Expected::Any, [event]).unwrap();
+    }
+}
+
+/// The numbers of the events that a consumer gives until there are no more.
+fn numbers<'a>(events: impl IntoIterator<Item = annals::Result<annals::Event>> + 'a) -> Vec<u64> {
+    let text = |event: annals::Event| String::from_utf8(event.payload().to_vec()).unwrap();
+    events.into_iter().map(|event| text(event.unwrap()).parse().unwrap()).collect()
+}
+
+#[test]
+fn a_consumer_goes_on_where_it_has_committed() {
+    let (disk, store) = store_of(6);
+    let mut billing = store.consumer("billing").open().unwrap();
+    assert_eq!(numbers(billing.by_ref().take(4)), [0, 1, 2, 3]);
+    billing.commit(3).unwrap();
+    assert_eq!((billing.position(), billing.next_position()), (3.into(), 4.into()));
+    drop(billing);
+    assert_eq!(numbers(store.consumer("billing").open().unwrap()), [3, 4, 5]);
+    drop(store);
+    for seed in 0..20 {
+        let store = open(&disk.crash(seed));
+        assert_eq!(numbers(store.consumer("billing").open().unwrap()), [3, 4, 5]);
+    }
+}
+
+#[test]
+fn a_new_consumer_begins_where_it_is_told() {
+    let (disk, store) = store_of(5);
+    let third = store.read_all().from(3).next().unwrap().unwrap().recorded_at();
+    let mut all = store.consumer("all").open().unwrap();
+    let mut later = store.consumer("later").from_end().open().unwrap();
+    let mut placed = store.consumer("placed").from_position(4).open().unwrap();
+    let mut timed = store.consumer("timed").from_time(third).open().unwrap();
+    let never = store.consumer("never").from_time(Timestamp::MAX).open().unwrap();
+    assert_eq!(never.position(), Position::new(5));
+    append(&store, 5..6);
+    assert_eq!(numbers(all.by_ref()), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(numbers(later.by_ref()), [5]);
+    assert_eq!(numbers(placed.by_ref()), [4, 5]);
+    assert_eq!(numbers(timed.by_ref()), [3, 4, 5]);
+    // Where it begins is kept: it counts once.
+    drop((all, later, placed, timed, never, store));
+    let store = open(&disk.crash(3));
+    let later = store.consumer("later").from_position(0).open().unwrap();
+    assert_eq!(later.position(), Position::new(5));
+}
+
+#[test]
+fn a_filtered_consumer_commits_what_it_has_passed() {
+    let (_, store) = store_of(9);
+    let mut odd = store.consumer("odd").event_types(["odd"]).open().unwrap();
+    assert_eq!(numbers(odd.by_ref()), [1, 3, 5, 7]);
+    odd.commit_delivered().unwrap();
+    assert_eq!(odd.position(), store.end());
+    assert_eq!(odd.lag().unwrap().event_count, 0);
+    let one = store.consumer("one").stream("s-1").open().unwrap();
+    assert_eq!(numbers(one), [1, 4, 7]);
+    let none = store.consumer("none").event_types([""; 0]).open().unwrap();
+    assert_eq!(numbers(none), [0; 0]);
+    let some = store.consumer("some").stream_prefix("s-").event_types(["even"]).open().unwrap();
+    assert_eq!(numbers(some), [0, 2, 4, 6, 8]);
+    store.append("t", Expected::Any, [NewEvent::text("odd", "9")]).unwrap();
+    assert_eq!(numbers(store.consumer("two").stream_prefix("t").open().unwrap()), [9]);
+}
+
+#[test]
+fn a_commit_goes_only_forwards_over_what_was_given() {
+    let (_, store) = store_of(5);
+    let mut consumer = store.consumer("c").open().unwrap();
+    let refused = |result| assert_error!(result, Error::CommitRefused { .. });
+    refused(consumer.commit(1));
+    assert_eq!(numbers(consumer.by_ref().take(3)), [0, 1, 2]);
+    consumer.commit(2).unwrap();
+    refused(consumer.commit(1));
+    refused(consumer.commit(4));
+    assert_error!(consumer.commit(6), Error::BeyondEnd { .. });
+    consumer.commit(2).unwrap();
+    assert_eq!(consumer.commit_count(), 1, "to commit again what is committed does nothing");
+    assert_eq!(consumer.position(), Position::new(2));
+}
+
+#[test]
+fn only_a_reset_goes_back_or_passes_what_was_not_given() {
+    let (_, store) = store_of(5);
+    let mut consumer = store.consumer("c").open().unwrap();
+    consumer.reset_to(4).unwrap();
+    assert_eq!(numbers(consumer.by_ref()), [4]);
+    consumer.reset_to(1).unwrap();
+    assert_eq!(numbers(consumer.by_ref()), [1, 2, 3, 4]);
+    assert_error!(consumer.reset_to(6), Error::BeyondEnd { .. });
+    assert_eq!(consumer.position(), Position::new(1));
+    assert_error!(store.consumer("d").from_position(6).open(), Error::BeyondEnd { .. });
+    assert_eq!(store.consumers().unwrap().len(), 1);
+}
+
+#[test]
+fn whoever_opens_a_consumer_takes_it_over() {
+    let (_, store) = store_of(3);
+    let mut first = store.consumer("c").open().unwrap();
+    assert_eq!(numbers(first.by_ref()), [0, 1, 2]);
+    let mut second = store.consumer("c").open().unwrap();
+    let taken = |result| assert_error!(result, Error::TakenOver { .. });
+    taken(first.commit(3));
+    taken(first.reset_to(0));
+    taken(first.dismiss_parked(0).map(drop));
+    let batch = Batch::new().append("out", Expected::Any, [NewEvent::text("t", "3")]);
+    taken(store.append_and_commit(&batch, &mut first, 3).map(drop));
+    assert_eq!(store.end(), Position::new(3), "nothing was appended either");
+    assert_eq!(numbers(second.by_ref()), [0, 1, 2]);
+    second.commit(3).unwrap();
+    // Dropping the first one says nothing any more.
+    drop(first);
+    assert_eq!(second.position(), Position::new(3));
+}
+
+#[test]
+fn a_deleted_consumer_begins_anew_and_its_owner_is_told() {
+    let (disk, store) = store_of(3);
+    let mut consumer = store.consumer("c").open().unwrap();
+    assert_eq!(numbers(consumer.by_ref()), [0, 1, 2]);
+    consumer.commit(3).unwrap();
+    assert!(store.delete_consumer("c").unwrap());
+    assert!(!store.delete_consumer("c").unwrap());
+    assert_error!(consumer.commit(3), Error::TakenOver { .. });
+    assert!(store.consumers().unwrap().is_empty());
+    for seed in 0..20 {
+        assert!(open(&disk.crash(seed)).consumers().unwrap().is_empty());
+    }
+    assert_eq!(numbers(store.consumer("c").open().unwrap()), [0, 1, 2]);
+}
+
+#[test]
+fn names_in_any_script_are_consumers_and_none_leaves_its_folder() {
+    let (disk, store) = store_of(1);
+    let long = "n".repeat(80);
+    let names = ["..", "a/b", "../../etc", "Billing", "billing", "结算", "🛒 cart", ".", &long];
+    for (n, name) in names.iter().enumerate() {
+        let mut consumer = store.consumer(*name).open().unwrap();
+        if n.is_multiple_of(2) {
+            assert_eq!(consumer.by_ref().count(), 1);
+            consumer.commit_delivered().unwrap();
+        }
+    }
+    let folders = |(file, _): &(String, Vec<u8>)| file.starts_with("consumers/");
+    assert_eq!(disk.files().into_iter().filter(folders).count(), names.len());
+    drop(store);
+    let store = open(&disk.restart());
+    let listed = store.consumers().unwrap();
+    let mut sorted = names.to_vec();
+    sorted.sort_unstable();
+    assert_eq!(listed.iter().map(|info| &*info.name).collect::<Vec<_>>(), sorted);
+    for info in listed {
+        let n = names.iter().position(|name| *name == info.name).unwrap();
+        assert_eq!(info.position.get(), u64::from(n.is_multiple_of(2)), "{}", info.name);
+    }
+}
+
+#[test]
+fn names_that_are_none_are_refused() {
+    let (_, store) = store_of(1);
+    let (long, wide) = ("n".repeat(300), "é".repeat(41));
+    for (name, fault) in [
+        ("", NameFault::Empty),
+        (&*long, NameFault::TooLong { len: 300, max: 80 }),
+        (&*wide, NameFault::TooLong { len: 82, max: 80 }),
+        ("a\0", NameFault::ControlCharacter { offset: 1 }),
+    ] {
+        match store.consumer(name).open().map(drop) {
+            Err(Error::InvalidName { fault: found, .. }) => assert_eq!(found, fault),
+            other => panic!("{name:?}: {other:?}"),
+        }
+        assert_error!(store.delete_consumer(name), Error::InvalidName { .. });
+    }
+}
+
+/// Puts bytes in the place of the file of a consumer that was at 2 of 3, and opens it.
+fn opened_on(bytes: impl FnOnce(Vec<u8>) -> Vec<u8>) -> annals::Result<Position> {
+    let (disk, store) = store_of(3);
+    let mut consumer = store.consumer("c").open().unwrap();
+    for position in 1..3 {
+        assert_eq!(consumer.by_ref().take(1).count(), 1);
+        consumer.commit(position).unwrap();
+    }
+    drop((consumer, store));
+    let files = disk.files();
+    let file = files.iter().find(|(name, _)| name == "consumers/c").unwrap();
+    disk.put("consumers/c", bytes(file.1.clone()));
+    open(&disk).consumer("c").open().map(|consumer| consumer.position())
+}
+
+/// Which of the slots was written last: that of the higher generation.
+fn newest(bytes: &[u8]) -> std::ops::Range<usize> {
+    let generation = |at: usize| u64::from_le_bytes(bytes[at + 24..at + 32].try_into().unwrap());
+    if generation(0) > generation(8_192) { 0..8_192 } else { 8_192..16_384 }
+}
+
+#[test]
+fn a_torn_slot_is_the_commit_before_and_two_are_damage() {
+    assert_eq!(opened_on(|bytes| bytes).unwrap(), Position::new(2));
+    let torn = opened_on(|mut bytes| {
+        let newest = newest(&bytes);
+        bytes[newest][40..].fill(0);
+        bytes
+    });
+    assert_eq!(torn.unwrap(), Position::new(1));
+    let damaged = |bytes: Vec<u8>| {
+        let opened = opened_on(|_| bytes);
+        assert_error!(opened, Error::CorruptFile { path, .. } if path.ends_with("consumers/c"));
+    };
+    damaged(vec![0; 16_384]);
+    damaged(vec![7; 16_384]);
+    damaged(vec![]);
+    damaged(vec![0xff; 100_000]);
+    damaged(slots([9; 16], 1));
+}
+
+#[test]
+fn a_damaged_consumer_can_be_deleted_and_harms_no_other() {
+    let (disk, store) = store_of(3);
+    for name in ["a", "b"] {
+        let mut consumer = store.consumer(name).open().unwrap();
+        assert_eq!(consumer.by_ref().count(), 3);
+        consumer.commit_delivered().unwrap();
+    }
+    drop(store);
+    disk.put("consumers/a", vec![7; 16_384]);
+    disk.put("consumers/not ours", vec![7; 3]);
+    let store = open(&disk);
+    assert_eq!(store.consumer("b").open().unwrap().position(), Position::new(3));
+    assert_error!(store.consumer("a").open(), Error::CorruptFile { .. });
+    assert_error!(store.consumers(), Error::CorruptFile { .. });
+    assert!(store.delete_consumer("a").unwrap());
+    assert_eq!(store.consumers().unwrap().len(), 1);
+    assert_eq!(store.consumer("a").open().unwrap().position(), Position::START);
+}
+
+#[test]
+fn how_far_a_consumer_is_behind_is_told_in_events_bytes_and_time() {
+    let disk = Simulation::new();
+    let store = disk.open(&Options::new().segment_len_max(4 << 10)).unwrap();
+    append(&store, 0..100);
+    let mut consumer = store.consumer("c").open().unwrap();
+    let lag = consumer.lag().unwrap();
+    let files = disk.files();
+    let segments = files.iter().filter(|(name, _)| name.ends_with(".seg"));
+    let len: usize = segments.map(|(_, bytes)| bytes.len()).sum();
+    assert_eq!(lag.event_count, 100);
+    let len = u64::try_from(len).unwrap();
+    assert!(lag.len <= len && lag.len + 4_096 > len, "{} of {len}", lag.len);
+    thread::sleep(Duration::from_millis(2));
+    assert!(consumer.lag().unwrap().time >= Duration::from_millis(2));
+    assert_eq!(consumer.by_ref().take(99).count(), 99);
+    consumer.commit(99).unwrap();
+    let lag = consumer.lag().unwrap();
+    assert!(lag.event_count == 1 && lag.len < 200, "{lag:?}");
+    assert_eq!(consumer.by_ref().count(), 1);
+    consumer.commit(100).unwrap();
+    assert_eq!(consumer.lag().unwrap(), annals::Lag::default());
+}
+
+#[test]
+fn a_consumer_waits_for_what_is_appended_and_no_longer_than_it_is_told() {
+    let (_, store) = store_of(1);
+    let mut consumer = store.consumer("c").open().unwrap();
+    assert_eq!(consumer.replay_end(), Position::new(1));
+    assert!(consumer.next_timeout(NOW).unwrap().is_some());
+    assert!(consumer.next_timeout(NOW).unwrap().is_none());
+    assert!(consumer.next_timeout(Duration::from_millis(5)).unwrap().is_none());
+    let other = store.clone();
+    let appending = thread::spawn(move || append(&other, 1..2));
+    let event = consumer.next_timeout(Duration::from_secs(60)).unwrap().unwrap();
+    assert_eq!(event.payload(), b"1");
+    appending.join().unwrap();
+    store.close().unwrap();
+    assert_error!(consumer.next_timeout(Duration::from_secs(60)), Error::Closed);
+    assert_error!(consumer.commit(1), Error::Closed);
+    assert_error!(store.consumer("c").open(), Error::Closed);
+    assert_error!(store.consumers(), Error::Closed);
+}
+
+#[test]
+fn following_gives_what_is_there_says_so_and_goes_on() {
+    let (_, store) = store_of(2);
+    let mut follow = store.read_all().follow();
+    let mut next = || match follow.next_timeout(Duration::from_secs(60)).unwrap() {
+        Some(Followed::Event(event)) => Some(event.position().get()),
+        Some(Followed::CaughtUp) => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([next(), next(), next()], [Some(0), Some(1), None]);
+    append(&store, 2..3);
+    assert_eq!([next(), next()], [Some(2), None]);
+    assert!(follow.next_timeout(Duration::from_millis(2)).unwrap().is_none());
+    assert!(!follow.is_over());
+    assert_eq!(follow.into_cursor().next_position(), Position::new(3));
+}
+
+#[test]
+fn following_a_stream_waits_for_that_stream() {
+    let (_, store) = store_of(3);
+    let mut follow = store.read_stream("s-1").follow();
+    assert!(follow.next().unwrap().unwrap().event().is_some());
+    assert!(follow.next().unwrap().unwrap().event().is_none());
+    append(&store, 3..4);
+    assert!(follow.next_timeout(Duration::from_millis(2)).unwrap().is_none());
+    append(&store, 4..5);
+    let event = follow.next().unwrap().unwrap().event().unwrap();
+    assert_eq!((event.position(), event.revision().get()), (Position::new(4), 1));
+}
+
+#[test]
+fn following_ends_where_nothing_can_come_any_more() {
+    let (_, store) = store_of(5);
+    let third = store.read_all().from(3).next().unwrap().unwrap().recorded_at();
+    let events = |follow: &mut dyn Iterator<Item = annals::Result<Followed>>| {
+        numbers(follow.filter_map(|item| item.map(Followed::event).transpose()))
+    };
+    assert_eq!(events(&mut store.read_all().recorded(..third).follow()), [0, 1, 2]);
+    assert_eq!(events(&mut store.read_all().backwards().follow()), [4, 3, 2, 1, 0]);
+    assert_eq!(events(&mut store.read_stream("s-0").recorded(..third).follow()), [0]);
+    assert_eq!(events(&mut store.read_stream("s-0").backwards().follow()), [3, 0]);
+    assert_eq!(events(&mut store.read_stream("none").backwards().follow()), [0; 0]);
+}
+
+#[test]
+fn closing_the_store_ends_following() {
+    let (_, store) = store_of(1);
+    let follows = [0, 1].map(|n| {
+        let store = store.clone();
+        thread::spawn(move || match n {
+            0 => store.read_all().follow().map(Result::unwrap).count(),
+            _ => store.read_stream("s-0").follow().map(Result::unwrap).count(),
+        })
+    });
+    thread::sleep(Duration::from_millis(20));
+    store.close().unwrap();
+    for follow in follows {
+        assert_eq!(follow.join().unwrap(), 2, "the event, and that it has caught up");
+    }
+}
