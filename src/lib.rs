@@ -70,11 +70,15 @@ pub use consumer::{
     Consumer, ConsumerBuilder, ConsumerInfo, Delivery, HandlerError, Lag, OnFailure, ParkedEvent,
     Retried, WorkerGroup, WorkerStats, Workers,
 };
+#[cfg(feature = "async")]
+pub use cursor::AsyncFollow;
 pub use cursor::{Cursor, Follow, Followable, Followed, StreamCursor, StreamInfo, Streams};
 pub use error::{Error, Result};
 pub use event::{Batch, ContentType, Event, EventView, Expected, NewEvent, Receipt, Tags};
 pub use options::{Durability, Options};
 pub use report::{IndexRecovery, IndexTrouble, RecoveryReport, TornTail, Witness};
+#[cfg(feature = "async")]
+pub use store::Appending;
 pub use store::{ReadOnlyStore, RepairPlan, RepairReport, Store};
 pub use types::{
     CONSUMER_NAME_LEN_MAX, EventId, NAME_LEN_MAX, NameFault, NameKind, Position, Revision, StoreId,

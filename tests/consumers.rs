@@ -327,7 +327,7 @@ fn following_gives_what_is_there_says_so_and_goes_on() {
     assert_eq!([next(), next()], [Some(2), None]);
     assert!(follow.next_timeout(Duration::from_millis(2)).unwrap().is_none());
     assert!(!follow.is_over());
-    assert_eq!(follow.into_cursor().next_position(), Position::new(3));
+    assert_eq!(follow.into_inner().next_position(), Position::new(3));
 }
 
 #[test]

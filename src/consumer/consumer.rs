@@ -7,7 +7,7 @@ use crate::consumer::entry::Entry;
 use crate::consumer::place::Place;
 use crate::consumer::workers::{Delivery, HandlerError, WorkerGroup, Workers};
 use crate::consumer::{Consumers, Lag, ParkedEvent, Retried, retrying};
-use crate::cursor::{Cursor, Filter};
+use crate::cursor::{Cursor, Filter, Follow, Followable, Source, sealed};
 use crate::error::Result;
 use crate::event::{Event, Progress, Receipt};
 use crate::types::Position;
@@ -154,6 +154,13 @@ impl Consumer {
         Ok(())
     }
 
+    /// Goes on with what is appended, and waits for it. [`Follow::get_mut`] gives the consumer, to
+    /// commit.
+    #[must_use]
+    pub fn follow(self) -> Follow<Self> {
+        Follow::new(self)
+    }
+
     /// How far what is committed is behind the end of the log. Reads one record, and the length of
     /// each segment in between.
     ///
@@ -240,6 +247,27 @@ impl Consumer {
     /// What is done, as it is kept.
     pub(super) fn place(&self) -> Place {
         self.entry.look().place.clone()
+    }
+}
+
+impl Followable for Consumer {}
+
+impl sealed::Sealed for Consumer {
+    fn take_next(&mut self) -> Result<Option<Event>> {
+        self.next().transpose()
+    }
+
+    fn wait_for_next(&self, timeout: Duration) -> Result<bool> {
+        self.cursor.wait(timeout)
+    }
+
+    fn is_at_end_for_ever(&self) -> bool {
+        self.cursor.is_at_end_for_ever()
+    }
+
+    #[expect(private_interfaces, reason = "nobody outside can name this trait")]
+    fn reads_from(&self) -> &Arc<Source> {
+        &self.consumers.source
     }
 }
 

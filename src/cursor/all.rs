@@ -158,7 +158,7 @@ impl Cursor {
     }
 
     /// What the cursor reads from.
-    pub(super) fn source(&self) -> &Source {
+    pub(super) fn source(&self) -> &Arc<Source> {
         &self.source
     }
 

@@ -3,6 +3,7 @@
 //! Owns when it waits and when it is over. What was there and what comes later is read by the same
 //! cursor, in the same way.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cursor::{Cursor, Source, StreamCursor};
@@ -10,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 
 /// What is followed.
-mod sealed {
-    use super::{Duration, Event, Result, Source};
+pub(crate) mod sealed {
+    use super::{Arc, Duration, Event, Result, Source};
 
     pub trait Sealed {
         /// The next event that is there.
@@ -22,11 +23,11 @@ mod sealed {
         fn is_at_end_for_ever(&self) -> bool;
         /// What it reads from.
         #[expect(private_interfaces, reason = "nobody outside can name this trait")]
-        fn reads_from(&self) -> &Source;
+        fn reads_from(&self) -> &Arc<Source>;
     }
 }
 
-/// A cursor that can be followed: [`Cursor`] or [`StreamCursor`].
+/// What can be followed: [`Cursor`], [`StreamCursor`], [`Consumer`](crate::Consumer).
 pub trait Followable: sealed::Sealed {}
 
 impl Followable for Cursor {}
@@ -46,7 +47,7 @@ impl sealed::Sealed for Cursor {
     }
 
     #[expect(private_interfaces, reason = "nobody outside can name this trait")]
-    fn reads_from(&self) -> &Source {
+    fn reads_from(&self) -> &Arc<Source> {
         self.source()
     }
 }
@@ -65,7 +66,7 @@ impl sealed::Sealed for StreamCursor {
     }
 
     #[expect(private_interfaces, reason = "nobody outside can name this trait")]
-    fn reads_from(&self) -> &Source {
+    fn reads_from(&self) -> &Arc<Source> {
         self.source()
     }
 }
@@ -92,8 +93,8 @@ impl Followed {
     }
 }
 
-/// A cursor that goes on with what is appended, and waits for it. From [`Cursor::follow`] and
-/// [`StreamCursor::follow`].
+/// A cursor that goes on with what is appended, and waits for it. From [`Cursor::follow`],
+/// [`StreamCursor::follow`] and [`Consumer::follow`](crate::Consumer::follow).
 ///
 /// As an iterator it blocks until there is something to give, and ends when the store is closed, when
 /// its range of times is over, backwards at the start, and after an error. It gives [`Followed::CaughtUp`]
@@ -118,27 +119,38 @@ impl Followed {
 /// ```
 #[derive(Debug)]
 pub struct Follow<C> {
-    pub(super) cursor: C,
+    cursor: C,
     /// Whether it was said that all was given.
-    pub(super) is_caught_up: bool,
+    is_caught_up: bool,
     failed: bool,
 }
 
 impl<C: Followable> Follow<C> {
-    fn new(cursor: C) -> Self {
+    pub(crate) fn new(cursor: C) -> Self {
         Self { cursor, is_caught_up: false, failed: false }
     }
 
     /// The cursor, which stands where this has come to.
     #[must_use]
-    pub fn cursor(&self) -> &C {
+    pub fn get_ref(&self) -> &C {
         &self.cursor
+    }
+
+    /// The cursor. What it gives by itself is not given here.
+    pub fn get_mut(&mut self) -> &mut C {
+        &mut self.cursor
     }
 
     /// The cursor, not following any more.
     #[must_use]
-    pub fn into_cursor(self) -> C {
+    pub fn into_inner(self) -> C {
         self.cursor
+    }
+
+    /// What it reads from.
+    #[cfg(feature = "async")]
+    pub(super) fn source(&self) -> &Arc<Source> {
+        self.cursor.reads_from()
     }
 
     /// Whether nothing can come any more: the range of times is over, or backwards the start was

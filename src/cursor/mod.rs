@@ -8,6 +8,8 @@ mod all;
 mod backwards;
 mod filter;
 mod follow;
+#[cfg(feature = "async")]
+mod follow_async;
 mod later;
 mod near;
 mod page;
@@ -19,7 +21,10 @@ mod times;
 
 pub use all::Cursor;
 pub(crate) use filter::Filter;
+pub(crate) use follow::sealed;
 pub use follow::{Follow, Followable, Followed};
+#[cfg(feature = "async")]
+pub use follow_async::AsyncFollow;
 pub(crate) use later::LaterIndex;
 pub(crate) use source::Source;
 pub use stream::StreamCursor;

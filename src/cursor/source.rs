@@ -5,11 +5,15 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::cursor::LaterIndex;
 use crate::error::{Error, Result};
 use crate::index::{Index, IndexFault, Mark, Seek};
+#[cfg(feature = "async")]
+use crate::log::WakerId;
 use crate::log::{Segments, Tracker};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Address, LogEnd, NameKind, Position, Revision, check_name};
@@ -38,12 +42,23 @@ pub(crate) struct Source {
     closed: AtomicBool,
     /// Finds out what another process has written, if that is who writes.
     tracker: Option<Tracker>,
+    /// Whether a thread looks, for tasks that wait, at what another process writes.
+    #[cfg(feature = "async")]
+    is_looking: AtomicBool,
 }
 
 impl Source {
     pub(crate) fn new(segments: Arc<Segments>, index: Arc<LaterIndex>) -> Self {
         let milestones = Mutex::default();
-        Self { segments, index, milestones, closed: AtomicBool::new(false), tracker: None }
+        Self {
+            segments,
+            index,
+            milestones,
+            closed: AtomicBool::new(false),
+            tracker: None,
+            #[cfg(feature = "async")]
+            is_looking: AtomicBool::new(false),
+        }
     }
 
     /// What cursors share over a log that another process writes, without an index.
@@ -123,6 +138,47 @@ impl Source {
         let is_over = || is_over() || self.closed.load(Ordering::Acquire);
         self.segments.wait_beyond(position, Duration::MAX, is_over);
         self.check_open()
+    }
+
+    /// Lets a task be woken when there is something new, or the store is closed, in the place of
+    /// `earlier`.
+    #[cfg(feature = "async")]
+    pub(super) fn watch(self: &Arc<Self>, waker: &Waker, earlier: Option<WakerId>) -> WakerId {
+        let id = self.segments.add_waker(waker, earlier);
+        if self.tracker.is_some() && !self.is_looking.swap(true, Ordering::SeqCst) {
+            let source = Arc::clone(self);
+            let look = move || source.look_for_tasks();
+            let begun = std::thread::Builder::new().name("annals-look".to_owned()).spawn(look);
+            if begun.is_err() {
+                // It is polled again, and again, until a thread can be had.
+                self.is_looking.store(false, Ordering::SeqCst);
+                self.segments.wake();
+            }
+        }
+        id
+    }
+
+    /// Looks at what another process writes, for as long as tasks wait for that.
+    #[cfg(feature = "async")]
+    fn look_for_tasks(&self) {
+        let mut seen = self.segments.visible().position;
+        loop {
+            std::thread::sleep(LOOK_INTERVAL);
+            if !self.segments.has_wakers() {
+                self.is_looking.store(false, Ordering::SeqCst);
+                // One that came meanwhile has seen that this was looking.
+                if !self.segments.has_wakers() || self.is_looking.swap(true, Ordering::SeqCst) {
+                    return;
+                }
+            }
+            // An error is told to whoever reads.
+            let visible = self.visible().map(|end| end.position);
+            if visible.as_ref().is_ok_and(|end| *end == seen) {
+                continue;
+            }
+            seen = visible.unwrap_or(seen);
+            self.segments.wake();
+        }
     }
 
     /// The end of a stream, of what is visible.

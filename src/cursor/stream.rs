@@ -223,7 +223,7 @@ impl StreamCursor {
     }
 
     /// What the cursor reads from.
-    pub(super) fn source(&self) -> &Source {
+    pub(super) fn source(&self) -> &Arc<Source> {
         &self.source
     }
 

@@ -14,6 +14,8 @@ mod recover;
 mod sealer;
 mod segments;
 mod track;
+#[cfg(feature = "async")]
+mod wakers;
 mod writer;
 
 use std::fmt::Debug;
@@ -24,6 +26,7 @@ use crate::format::{CleanNote, DurableNote, FOOTER_LEN};
 pub(crate) use crate::log::assign::Assign;
 use crate::log::commit::{State, Status};
 use crate::log::gate::SyncGate;
+use crate::log::group::Outcome;
 use crate::log::noter::Noter;
 use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
@@ -37,6 +40,8 @@ pub(crate) use noter::DURABLE_NOTE;
 pub(crate) use recover::{UnrecoveredLog, create, refuse_segments, witnessed_end};
 pub(crate) use segments::{Segments, list_bases};
 pub(crate) use track::Tracker;
+#[cfg(feature = "async")]
+pub(crate) use wakers::WakerId;
 
 /// The note that a clean close leaves.
 pub(crate) const CLEAN_NOTE: &str = "clean";
@@ -95,17 +100,52 @@ impl Log {
         assign: impl FnOnce(&mut Assign<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut state = self.state.lock();
-        let rolls = self.make_room(&mut state, len)?;
-        let mut assigning = Assign::new(&mut state, rolls);
-        let assigned = assign(&mut assigning)?;
-        assigning.finish();
-        state.forming.syncs |= durability == Durability::Sync;
-        let outcome = Arc::clone(&state.forming.outcome);
+        let (assigned, outcome) = self.place(&mut state, len, durability, assign)?;
         if state.join() {
             self.gathered.notify_one();
         }
         self.wait(&mut state, &outcome)?;
         Ok(assigned)
+    }
+
+    /// Makes a batch part of the forming group.
+    fn place<T>(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        len: u64,
+        durability: Durability,
+        assign: impl FnOnce(&mut Assign<'_>) -> Result<T>,
+    ) -> Result<(T, Arc<Outcome>)> {
+        let rolls = self.make_room(state, len)?;
+        let mut assigning = Assign::new(state, rolls);
+        let assigned = assign(&mut assigning)?;
+        assigning.finish();
+        state.forming.syncs |= durability == Durability::Sync;
+        Ok((assigned, Arc::clone(&state.forming.outcome)))
+    }
+
+    /// As [`Log::append`], but returns when the batch has its place. It is not written before someone
+    /// leads its group: whoever calls this must [settle](Log::settle) it.
+    #[cfg(feature = "async")]
+    pub(crate) fn append_later<T>(
+        &self,
+        len: u64,
+        durability: Durability,
+        assign: impl FnOnce(&mut Assign<'_>) -> Result<T>,
+    ) -> Result<(T, Written)> {
+        let mut state = self.state.lock();
+        let (assigned, outcome) = self.place(&mut state, len, durability, assign)?;
+        Ok((assigned, Written(outcome)))
+    }
+
+    /// Waits until a batch is written, as its durability says.
+    #[cfg(feature = "async")]
+    pub(crate) fn settle(&self, Written(outcome): &Written) -> Result<()> {
+        let mut state = self.state.lock();
+        if outcome.get().is_none() && state.join() {
+            self.gathered.notify_one();
+        }
+        self.wait(&mut state, outcome)
     }
 
     /// Makes everything that is visible durable.
@@ -277,6 +317,11 @@ impl Log {
             .map(|_| ())
     }
 }
+
+/// A batch that has its place, and will be written.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+pub(crate) struct Written(Arc<Outcome>);
 
 /// What a log needs to begin.
 #[derive(Debug)]

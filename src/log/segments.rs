@@ -6,11 +6,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, OnceLock};
+#[cfg(feature = "async")]
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::format::Fault;
+#[cfg(feature = "async")]
+use crate::log::wakers::{WakerId, Wakers};
 use crate::segment::{
     Blocks, FOLDER, Link, Scanner, SegmentFile, Window, parse_name, records_start,
 };
@@ -35,6 +39,9 @@ pub(crate) struct Segments {
     /// Held by who begins to wait, and by who tells them, so that none is told before it waits.
     waiting: Mutex<()>,
     moved: Condvar,
+    /// Tasks that wait for the same.
+    #[cfg(feature = "async")]
+    wakers: Wakers,
     /// What readers share; none, if there is no room for it.
     blocks: OnceLock<Arc<Blocks>>,
 }
@@ -68,6 +75,8 @@ impl Segments {
             waiter_count: AtomicU64::new(0),
             waiting: Mutex::default(),
             moved: Condvar::new(),
+            #[cfg(feature = "async")]
+            wakers: Wakers::default(),
             blocks: OnceLock::new(),
         }
     }
@@ -119,6 +128,27 @@ impl Segments {
             drop(self.waiting.lock());
             self.moved.notify_all();
         }
+        #[cfg(feature = "async")]
+        self.wakers.wake_all();
+    }
+
+    /// Lets a task be woken, once, when [`Segments::wake`] is called next, in the place of `earlier`.
+    /// The visible end must be looked at after that.
+    #[cfg(feature = "async")]
+    pub(crate) fn add_waker(&self, waker: &Waker, earlier: Option<WakerId>) -> WakerId {
+        self.wakers.add(waker, earlier)
+    }
+
+    /// Lets a task not be woken.
+    #[cfg(feature = "async")]
+    pub(crate) fn forget_waker(&self, id: WakerId) {
+        self.wakers.remove(id);
+    }
+
+    /// Whether any task waits to be woken.
+    #[cfg(feature = "async")]
+    pub(crate) fn has_wakers(&self) -> bool {
+        !self.wakers.is_empty()
     }
 
     /// Waits until the visible end is after `position`, for `timeout` at most or until `is_over`;

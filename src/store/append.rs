@@ -23,7 +23,7 @@ impl Inner {
 
     /// Checks all that does not depend on what is in the store, and returns how many bytes the
     /// records will have.
-    fn check(&self, batch: &Batch, progress: Option<&Progress>) -> Result<u64> {
+    pub(super) fn check(&self, batch: &Batch, progress: Option<&Progress>) -> Result<u64> {
         if batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
@@ -56,7 +56,7 @@ impl Inner {
     }
 
     /// Checks what depends on what is in the store; then gives every event its place.
-    fn assign(
+    pub(super) fn assign(
         &self,
         batch: &Batch,
         progress: Option<&Progress>,

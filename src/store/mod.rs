@@ -3,6 +3,8 @@
 //! Owns the life of an open store, from the lock to the note of a clean close.
 
 mod append;
+#[cfg(feature = "async")]
+mod append_async;
 mod catch_up;
 mod consuming;
 mod ends;
@@ -12,6 +14,8 @@ mod open_index;
 mod opening;
 mod read_only;
 mod repair;
+#[cfg(feature = "async")]
+pub use append_async::Appending;
 pub(crate) use open_index::IndexPlace;
 pub use read_only::ReadOnlyStore;
 pub use repair::{RepairPlan, RepairReport};
@@ -93,6 +97,9 @@ struct Inner {
     random: Mutex<fastrand::Rng>,
     /// Locked only within the log's own lock.
     ends: Mutex<StreamEnds>,
+    /// Batches that were handed over.
+    #[cfg(feature = "async")]
+    queue: Arc<append_async::Queue>,
     /// Where the index is.
     place: IndexPlace,
     /// Held as long as the store is open.

@@ -140,6 +140,8 @@ impl Options {
             recovery,
             random: Mutex::new(place.random()),
             ends: Mutex::default(),
+            #[cfg(feature = "async")]
+            queue: Arc::default(),
             place: place.clone(),
             lock: Mutex::new(Some(lock)),
         };
