@@ -25,6 +25,8 @@
 //! - [`NewEvent`] goes in, alone or with others in a [`Batch`]; [`Expected`] says what a stream
 //!   must be like; a [`Receipt`] says where the events are.
 //! - [`Cursor`] and [`StreamCursor`] give [`Event`]s.
+//! - A [`Consumer`] is a reader with a name and a place that is kept; [`Workers`] handle its events in
+//!   parallel.
 //! - [`Durability`] says what an append waits for, [`RecoveryReport`] what opening has found.
 //! - [`Error`] says what went wrong, where, and what state it leaves.
 //!
@@ -37,8 +39,9 @@
 //! # Features
 //!
 //! `json` adds typed JSON payloads and JSON Lines of events, `cli` the program `annals-dump`,
-//! `simulation` a directory in memory that fails and crashes as a real one may. All are off by
-//! default.
+//! `async` a stream of events and an append for asynchronous code, `tracing` spans and events of the
+//! crate of that name, `simulation` a directory in memory that fails and crashes as a real one may.
+//! All are off by default.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -62,6 +65,7 @@ mod segment;
 pub mod simulation;
 mod store;
 mod sync;
+mod trace;
 mod types;
 pub mod verify;
 
@@ -79,7 +83,7 @@ pub use options::{Durability, Options};
 pub use report::{IndexRecovery, IndexTrouble, RecoveryReport, TornTail, Witness};
 #[cfg(feature = "async")]
 pub use store::Appending;
-pub use store::{ReadOnlyStore, RepairPlan, RepairReport, Store};
+pub use store::{ReadOnlyStore, RepairPlan, RepairReport, Stats, Store};
 pub use types::{
     CONSUMER_NAME_LEN_MAX, EventId, NAME_LEN_MAX, NameFault, NameKind, Position, Revision, StoreId,
     Timestamp,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The layers from the bottom up. Modules of one layer do not know each other, but for those at
 /// the bottom, which are one vocabulary.
 const LAYERS: [&[&str]; 9] = [
-    &["types", "error", "event", "options", "clock", "report", "sync"],
+    &["types", "error", "event", "options", "clock", "report", "sync", "trace"],
     &["format", "directory"],
     &["segment"],
     &["log", "index"],

@@ -57,12 +57,9 @@ fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     block_on(std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context)))
 }
 
-/// What a stream gives without waiting; `None` if it waits, and will wake `waker`.
-fn poll<S: Stream + Unpin>(stream: &mut S, waker: &Waker) -> Option<Option<S::Item>> {
-    match Pin::new(stream).poll_next(&mut Context::from_waker(waker)) {
-        Poll::Ready(item) => Some(item),
-        Poll::Pending => None,
-    }
+/// What a stream gives without waiting; if it waits, it will wake `waker`.
+fn poll<S: Stream + Unpin>(stream: &mut S, waker: &Waker) -> Poll<Option<S::Item>> {
+    Pin::new(stream).poll_next(&mut Context::from_waker(waker))
 }
 
 fn batch(n: u64) -> Batch {
@@ -75,7 +72,7 @@ fn event_of(item: Option<Result<Followed>>) -> Event {
 }
 
 fn is_caught_up(item: Option<Result<Followed>>) -> bool {
-    matches!(item, Some(Ok(Followed::CaughtUp)))
+    item.is_some_and(|item| matches!(item, Ok(Followed::CaughtUp)))
 }
 
 #[test]
@@ -122,9 +119,9 @@ fn a_task_is_woken_once_for_what_it_waits_for_and_not_when_it_is_gone() {
     let mut dropped = store.read_all().follow().into_async();
     for (stream, waker) in [(&mut stream, &waiting), (&mut dropped, &gone)] {
         let waker = Waker::from(Arc::clone(waker));
-        assert!(is_caught_up(poll(stream, &waker).unwrap()));
+        assert!(poll(stream, &waker).map(is_caught_up) == Poll::Ready(true));
         // As often as it is polled, it waits once.
-        assert!((0..3).all(|_| poll(stream, &waker).is_none()));
+        assert!((0..3).all(|_| poll(stream, &waker).is_pending()));
     }
     drop(dropped);
     store.append_batch(batch(0)).unwrap();

@@ -277,7 +277,7 @@ fn how_far_a_consumer_is_behind_is_told_in_events_bytes_and_time() {
     let mut consumer = store.consumer("c").open().unwrap();
     let lag = consumer.lag().unwrap();
     let files = disk.files();
-    let segments = files.iter().filter(|(name, _)| name.ends_with(".seg"));
+    let segments = files.iter().filter(|(name, _)| name.starts_with("log/"));
     let len: usize = segments.map(|(_, bytes)| bytes.len()).sum();
     assert_eq!(lag.event_count, 100);
     let len = u64::try_from(len).unwrap();
@@ -371,5 +371,182 @@ fn closing_the_store_ends_following() {
     store.close().unwrap();
     for follow in follows {
         assert_eq!(follow.join().unwrap(), 2, "the event, and that it has caught up");
+    }
+}
+
+/// Answers the questions of a store, one for each event of the stream `questions`, each exactly once.
+fn answer(store: &Store, consumer: &mut annals::Consumer) -> annals::Result<()> {
+    while let Some(event) = consumer.next().transpose()? {
+        let batch = Batch::new().append(
+            "answers",
+            Expected::Any,
+            [NewEvent::bytes("answer", event.payload().to_vec())],
+        );
+        store.append_and_commit(batch, consumer, event.position().next())?;
+    }
+    Ok(())
+}
+
+fn questions(disk: &Simulation, count: u64) -> Store {
+    let store = open(disk);
+    for n in 0..count {
+        store
+            .append("questions", Expected::Any, [NewEvent::text("question", n.to_string())])
+            .unwrap();
+    }
+    store
+}
+
+#[test]
+fn what_a_handler_produces_and_its_progress_are_appended_as_one() {
+    let disk = Simulation::new();
+    let store = questions(&disk, 5);
+    let mut asked = store.consumer("c").stream("questions").open().unwrap();
+    answer(&store, &mut asked).unwrap();
+    assert_eq!(asked.position(), Position::new(5));
+    assert_eq!(numbers(store.read_stream("answers")), [0, 1, 2, 3, 4]);
+    for seed in 0..50 {
+        // Nothing but the log has the progress.
+        let store = open(&disk.crash(seed));
+        let consumer = store.consumer("c").stream("questions").open().unwrap();
+        assert_eq!(consumer.position(), Position::new(5), "{seed}");
+    }
+    // Once it is settled, the log need not be looked through.
+    drop(asked);
+    assert_eq!(open(&disk.crash(1)).consumers().unwrap()[0].position, Position::new(5));
+}
+
+#[test]
+fn no_crash_parts_an_answer_from_the_progress_it_carries() {
+    let mut seen = std::collections::BTreeSet::new();
+    for calls in 0.. {
+        let disk = Simulation::new();
+        let store = questions(&disk, 4);
+        disk.die_after(disk.call_count() + calls);
+        let answered = store.consumer("c").stream("questions").open().and_then(|mut consumer| {
+            answer(&store, &mut consumer)?;
+            consumer.reset_to(2)?;
+            consumer.reset_to(4)
+        });
+        for seed in 0..20 {
+            let store = open(&disk.crash(seed));
+            let mut consumer = store.consumer("c").stream("questions").open().unwrap();
+            let there = store.stream_end("answers").unwrap().get();
+            seen.insert(there);
+            let place = consumer.position().get();
+            assert!(place == there || (there == 4 && place == 2), "{calls}, {seed}: {place}");
+            if there == 4 {
+                continue;
+            }
+            answer(&store, &mut consumer).unwrap();
+            assert_eq!(numbers(store.read_stream("answers")), [0, 1, 2, 3], "{calls}, {seed}");
+        }
+        if answered.is_ok() {
+            break;
+        }
+    }
+    assert!(seen.into_iter().eq(0..=4));
+}
+
+#[test]
+fn a_failed_call_parts_no_answer_from_its_progress() {
+    for call in [annals::simulation::Call::Write, annals::simulation::Call::Sync] {
+        for after in 0..12 {
+            let disk = Simulation::new();
+            let store = questions(&disk, 4);
+            let mut consumer = store.consumer("c").stream("questions").open().unwrap();
+            let fault = annals::simulation::Fault::next(call, std::io::ErrorKind::Other);
+            disk.inject(fault.after(after));
+            let _ = answer(&store, &mut consumer);
+            disk.heal();
+            // Whatever it says when it is dropped, or the store closed.
+            drop((consumer, store));
+            for state in (0..10).map(|seed| disk.crash(seed)).chain([disk.restart()]) {
+                let store = open(&state);
+                let mut consumer = store.consumer("c").stream("questions").open().unwrap();
+                let there = store.stream_end("answers").unwrap().get();
+                assert_eq!(consumer.position().get(), there, "{call:?} after {after}");
+                answer(&store, &mut consumer).unwrap();
+                assert_eq!(numbers(store.read_stream("answers")), [0, 1, 2, 3]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_is_refused_moves_no_consumer() {
+    let (_, store) = store_of(3);
+    let mut consumer = store.consumer("c").open().unwrap();
+    assert_eq!(consumer.by_ref().take(2).count(), 2);
+    let conflict = Batch::new().append("s-0", Expected::NoStream, [NewEvent::text("t", "")]);
+    assert_error!(store.append_and_commit(conflict, &mut consumer, 1), Error::Conflict { .. });
+    let batch = Batch::new().append("out", Expected::Any, [NewEvent::text("t", "")]);
+    assert_error!(store.append_and_commit(Batch::new(), &mut consumer, 1), Error::EmptyBatch);
+    let refused = store.append_and_commit(&batch, &mut consumer, 3);
+    assert_error!(refused, Error::CommitRefused { .. });
+    assert_error!(store.append_and_commit(&batch, &mut consumer, 4), Error::BeyondEnd { .. });
+    let (_, other) = store_of(3);
+    let foreign = other.append_and_commit(&batch, &mut consumer, 1);
+    assert_error!(foreign, Error::ForeignConsumer { .. });
+    assert_eq!((consumer.position(), store.end()), (Position::START, Position::new(3)));
+    store.append_and_commit(&batch, &mut consumer, 2).unwrap();
+    assert_eq!((consumer.position(), store.end()), (Position::new(2), Position::new(4)));
+}
+
+#[test]
+fn commits_and_answers_can_be_mixed() {
+    let disk = Simulation::new();
+    let store = questions(&disk, 6);
+    let mut consumer = store.consumer("c").stream("questions").open().unwrap();
+    for (n, event) in (1..=6).zip(consumer.by_ref().collect::<Vec<_>>()) {
+        let event = event.unwrap();
+        if n % 3 == 0 {
+            consumer.commit(event.position().next()).unwrap();
+        } else {
+            let answer = NewEvent::bytes("answer", event.payload().to_vec());
+            let batch = Batch::new().append("answers", Expected::Any, [answer]);
+            store.append_and_commit(batch, &mut consumer, event.position().next()).unwrap();
+        }
+        for seed in 0..5 {
+            let store = open(&disk.crash(seed));
+            let place = store.consumers().unwrap()[0].position;
+            assert_eq!(place, event.position().next(), "{n}, {seed}");
+        }
+    }
+    consumer.reset_to(1).unwrap();
+    for seed in 0..5 {
+        let place = open(&disk.crash(seed)).consumers().unwrap()[0].position;
+        assert_eq!(place, Position::new(1), "what was in the log before a reset counts no more");
+    }
+}
+
+/// A consumer whose progress only the log has is looked for from a place in it. What is not durable
+/// there may be gone after a crash, and the log go another way.
+#[test]
+fn progress_is_found_though_a_crash_has_taken_back_what_was_before_it() {
+    for seed in 0..50 {
+        let disk = Simulation::new();
+        let store = questions(&disk, 3);
+        let buffered = |stream: &str, count: u64| {
+            let events = (0..count).map(|n| NewEvent::text("noise", n.to_string()));
+            Batch::new()
+                .append(stream, Expected::Any, events)
+                .durability(annals::Durability::Buffered)
+        };
+        (0..20).for_each(|_| _ = store.append_batch(buffered("noise", 1)).unwrap());
+        let mut consumer = store.consumer("c").stream("questions").open().unwrap();
+        let event = consumer.next().unwrap().unwrap();
+        store
+            .append_and_commit(buffered("answers", 1), &mut consumer, event.position().next())
+            .unwrap();
+        let disk = disk.crash(seed);
+        let store = open(&disk);
+        let there = store.stream_end("answers").unwrap().get();
+        let mut consumer = store.consumer("c").stream("questions").open().unwrap();
+        assert_eq!(consumer.position().get(), there);
+        answer(&store, &mut consumer).unwrap();
+        let store = open(&disk.crash(seed));
+        let consumer = store.consumer("c").stream("questions").open().unwrap();
+        assert_eq!(consumer.position(), Position::new(3), "{seed}");
     }
 }

@@ -11,6 +11,7 @@ use crate::event::{Progress, Receipt};
 use crate::format::ParkedEntry;
 use crate::log::Log;
 use crate::sync::{Mutex, MutexGuard};
+use crate::trace::{span, tell};
 use crate::types::{Position, Timestamp};
 
 /// How many events may follow the place from which on the log is looked through for what batches say
@@ -116,6 +117,7 @@ impl Entry {
     pub(super) fn open(&self) -> u64 {
         let mut state = self.state.lock();
         state.owner = state.owner.saturating_add(1);
+        tell!(DEBUG, consumer = &*self.name, at = state.place.watermark().get(), "opened");
         state.owner
     }
 
@@ -141,7 +143,9 @@ impl Entry {
     pub(super) fn reset(&self, owner: u64, position: Position, with: &With<'_>) -> Result<()> {
         let mut state = self.hold(owner)?;
         check_within(position, with)?;
-        state.keep(Place::at(position), None, with)
+        state.keep(Place::at(position), None, with)?;
+        tell!(INFO, consumer = &*self.name, to = position.get(), "reset");
+        Ok(())
     }
 
     /// Puts events aside, and then moves the place; the events before it are done or put aside, but
@@ -280,6 +284,7 @@ impl State {
         with.log.sync_to(place.end.max(self.batch_end))?;
         let log_from = if self.is_uncertain { self.log_from } else { log_from };
         let (owner, at) = (self.owner, with.now);
+        span!(TRACE, "commit", to = place.end.get(), pending = place.pending.len());
         self.keeper.keep(ToKeep { place: place.clone(), log_from, owner, at })?;
         (self.place, self.log_from, self.is_unkept) = (place, log_from, false);
         Ok(())

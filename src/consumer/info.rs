@@ -17,6 +17,8 @@ pub struct ConsumerInfo {
     pub parked_count: usize,
     /// When its place was last kept, but for batches that have moved it since.
     pub committed_at: Timestamp,
+    /// How often its place was moved since the store was opened.
+    pub commit_count: u64,
     /// How far it is behind.
     pub lag: Lag,
 }

@@ -4,11 +4,11 @@
 //! say so. Knows nothing of appending: a batch that moves a consumer is appended by the store.
 
 mod builder;
-mod consumer;
 mod entry;
 mod info;
 mod keeper;
 mod lag;
+mod opened;
 mod parked;
 mod place;
 mod registry;
@@ -16,9 +16,9 @@ mod retrying;
 mod workers;
 
 pub use builder::ConsumerBuilder;
-pub use consumer::Consumer;
 pub use info::ConsumerInfo;
 pub use lag::Lag;
+pub use opened::Consumer;
 pub use parked::ParkedEvent;
 pub(crate) use registry::Consumers;
 pub use retrying::Retried;

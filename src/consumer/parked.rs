@@ -40,7 +40,10 @@ impl From<&ParkedEntry> for ParkedEvent {
 
 /// Shortens a reason to what there is room for.
 pub(super) fn shortened(reason: &str) -> String {
-    let len = reason.floor_char_boundary(REASON_LEN_MAX);
+    let mut len = reason.len().min(REASON_LEN_MAX);
+    while !reason.is_char_boundary(len) {
+        len -= 1;
+    }
     reason.get(..len).unwrap_or_default().to_owned()
 }
 

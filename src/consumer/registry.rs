@@ -106,6 +106,7 @@ impl Consumers {
             pending_count: place.pending.len(),
             parked_count: state.parked.len(),
             committed_at: last.committed_at,
+            commit_count: state.commit_count(),
             lag: Lag::default(),
         };
         drop(state);

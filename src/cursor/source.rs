@@ -73,6 +73,11 @@ impl Source {
         self.index.wait()
     }
 
+    /// Whether the index is open and answers.
+    pub(crate) fn is_index_usable(&self) -> bool {
+        self.index.look().is_some_and(|index| index.fault().is_none())
+    }
+
     /// The last mark before a place, if the index is open and has one.
     pub(super) fn mark_before(&self, seek: Seek) -> Option<Mark> {
         self.index.look()?.mark_before(seek).ok().flatten()

@@ -47,6 +47,7 @@ use self::tail::Tail;
 pub(crate) use self::tree::Tree;
 use self::writing::Writing;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
+use crate::trace::tell;
 use crate::types::{Address, Entry, LogEnd, Position, StoreId, Timestamp};
 
 /// Bytes of log between two marks, if nothing else is said.
@@ -272,6 +273,7 @@ impl Index {
         if matches!(fault, IndexFault::Closed) {
             return;
         }
+        tell!(WARN, fault = %fault, "the index answers nothing more");
         // Set before memory is cleared: who adds looks at it with the tail locked.
         let _ = self.fault.set(fault);
         self.forget();

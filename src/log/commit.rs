@@ -14,6 +14,7 @@ use crate::log::group::{Failure, Group, Outcome, Room};
 use crate::log::writer::WriteError;
 use crate::segment::{records_start, wide};
 use crate::sync::{MutexGuard, Ordering};
+use crate::trace::{span, tell};
 use crate::types::{LogEnd, Position};
 
 /// A group takes no more batches once it has this many bytes.
@@ -150,6 +151,7 @@ impl State {
     pub(super) fn give_up(&mut self) {
         if self.status != Status::Closed {
             self.status = Status::Poisoned;
+            tell!(ERROR, durable_end = self.durable.get(), "takes no more appends until reopened");
         }
         self.fail_forming(self.written, Failure::Poisoned);
     }
@@ -245,7 +247,9 @@ impl Log {
     }
 
     fn write_and_publish(&self, group: &Group, unsynced: bool) -> Result<(), WriteError> {
+        span!(TRACE, "group", events = group.entries.len(), syncs = group.syncs);
         self.writer.lock().write(group, unsynced, &self.segments)?;
+        self.counts.count(group);
         if group.syncs {
             self.unsynced_len.store(0, Ordering::Release);
         } else {

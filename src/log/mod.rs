@@ -5,6 +5,7 @@
 
 mod assign;
 mod commit;
+mod counts;
 mod decide;
 mod gate;
 mod group;
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::format::{CleanNote, DurableNote, FOOTER_LEN};
 pub(crate) use crate::log::assign::Assign;
 use crate::log::commit::{State, Status};
+use crate::log::counts::Counts;
 use crate::log::gate::SyncGate;
 use crate::log::group::Outcome;
 use crate::log::noter::Noter;
@@ -80,6 +82,7 @@ pub(crate) struct Log {
     noter: Noter,
     /// The durable end, to be looked at without the lock.
     durable_end: AtomicU64,
+    counts: Counts,
 }
 
 impl Log {
@@ -216,6 +219,21 @@ impl Log {
     /// Lets the durable end be seen by who does not hold the lock.
     fn tell_durable(&self, state: &State) {
         self.durable_end.store(state.durable.get(), Ordering::Release);
+    }
+
+    /// How much was appended.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The durable end, as it was last told.
+    pub(crate) fn durable_end(&self) -> Position {
+        Position::new(self.durable_end.load(Ordering::Acquire))
+    }
+
+    /// Whether the log takes appends.
+    pub(crate) fn takes_appends(&self) -> bool {
+        self.state.lock().check().is_ok()
     }
 
     /// Whether more is durable than was noted.
@@ -358,6 +376,7 @@ impl Begin {
             writer: Mutex::new(writer),
             sealer: self.sealer,
             unsynced_len: AtomicU64::new(0),
+            counts: Counts::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::segment::{SegmentFile, seal};
 use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::trace::tell;
 use crate::types::{LogEnd, Position};
 
 /// Segments that are full and durable, and not sealed yet.
@@ -64,8 +65,10 @@ impl Sealer {
             let next = self.full.lock().front().cloned();
             let Some((file, end)) = next else { return };
             if seal(&file, &end).is_err() {
+                tell!(WARN, segment = file.base().get(), "a segment could not be sealed");
                 return;
             }
+            tell!(DEBUG, segment = file.base().get(), end = end.position.get(), "sealed");
             self.full.lock().pop_front();
         }
     }

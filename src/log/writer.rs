@@ -13,6 +13,7 @@ use crate::log::group::Group;
 use crate::log::sealer::Sealer;
 use crate::log::{CLEAN_NOTE, Segments};
 use crate::segment::{SegmentFile, records_start, wide};
+use crate::trace::tell;
 use crate::types::{Address, LogEnd};
 
 /// A group with more bytes than this gains nothing by zeroes that are written ahead in the same
@@ -187,6 +188,7 @@ impl Writer {
         self.sealer.add(full, *start);
         segments.add(file);
         start.address = Address { segment: start.position, offset: records_start() };
+        tell!(DEBUG, segment = start.position.get(), "began a segment");
         Ok(())
     }
 

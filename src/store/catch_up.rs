@@ -15,6 +15,7 @@ use crate::log::{Log, Segments};
 use crate::options::Progress;
 use crate::report::IndexTrouble;
 use crate::segment::Scanner;
+use crate::trace::span;
 use crate::types::{Entry, LogEnd, NameSet, Position};
 
 /// Events that are given to the index at once, or a few more: batches stay whole.
@@ -219,6 +220,7 @@ fn write_frozen(index: &Index, log: &Log, end: LogEnd) -> Result<()> {
     if log.note_to(end.position).is_err() {
         index.mark_broken(IndexFault::NoNote);
     }
+    span!(DEBUG, "checkpoint", end = end.position.get());
     let _ = index.write_frozen();
     Ok(())
 }

@@ -14,11 +14,13 @@ mod open_index;
 mod opening;
 mod read_only;
 mod repair;
+mod stats;
 #[cfg(feature = "async")]
 pub use append_async::Appending;
 pub(crate) use open_index::IndexPlace;
 pub use read_only::ReadOnlyStore;
 pub use repair::{RepairPlan, RepairReport};
+pub use stats::Stats;
 
 use std::borrow::Borrow;
 use std::fmt::{self, Debug};
@@ -38,6 +40,7 @@ use crate::store::ends::StreamEnds;
 use crate::store::maintenance::Maintenance;
 use crate::store::opening::OpeningIndex;
 use crate::sync::Mutex;
+use crate::trace::tell;
 use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
 use crate::verify::{Progress, Report, verify};
 
@@ -333,6 +336,7 @@ impl Inner {
         self.maintenance.finish();
         self.close_index();
         *held = None;
+        tell!(INFO, is_well = closed.is_ok(), "closed");
         closed
     }
 }

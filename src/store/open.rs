@@ -18,6 +18,7 @@ use crate::store::opening::Opening;
 use crate::store::repair::REPAIRING;
 use crate::store::{Indexer, Inner, Store};
 use crate::sync::Mutex;
+use crate::trace::{span, tell};
 use crate::types::{StoreId, StoreKey};
 
 /// What a creation that was interrupted may have left, besides temporary files.
@@ -45,6 +46,7 @@ impl Options {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         self.check()?;
         let path = path.as_ref();
+        span!(INFO, "open", path = %path.display());
         if path.as_os_str().is_empty() {
             return Err(Error::NotAStore { path: path.to_owned() });
         }
@@ -80,6 +82,15 @@ impl Options {
         if let Some(inner) = Arc::get_mut(&mut store.inner) {
             inner.recovery.created = created;
         }
+        tell!(
+            INFO,
+            end = store.inner.recovery.end.get(),
+            created,
+            was_closed = store.inner.recovery.was_closed,
+            scanned_count = store.inner.recovery.scanned_count,
+            torn_len = store.inner.recovery.torn_tail.as_ref().map_or(0, |torn| torn.len),
+            "opened"
+        );
         Ok(store)
     }
 

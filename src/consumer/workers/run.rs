@@ -16,6 +16,7 @@ use crate::consumer::{Consumer, Consumers, Delivery, HandlerError};
 use crate::cursor::Filter;
 use crate::error::{Error, Result};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+use crate::trace::{span, tell};
 use crate::types::Position;
 
 /// How many events are looked at before those among them that are to be handled are handed on.
@@ -127,6 +128,7 @@ impl Shared {
 
     /// Ends it because of an error, of which the first one counts.
     fn fail(&self, error: Error) {
+        tell!(ERROR, consumer = self.name(), error = %error, "workers stop");
         let mut progress = self.board.lock();
         progress.failure.get_or_insert(error);
         self.is_stopping.store(true, Ordering::SeqCst);
@@ -345,6 +347,7 @@ impl Shared {
         let position = job.event.position();
         let attempt = job.attempt;
         let delivery = Delivery::new(job.event, attempt, position < self.replay_end);
+        span!(DEBUG, "handle", consumer = self.name(), position = position.get(), attempt);
         let handled = catch_unwind(AssertUnwindSafe(|| (self.handler)(&delivery)));
         let error = match handled {
             Ok(Ok(())) => {
@@ -355,6 +358,14 @@ impl Shared {
             Err(panic) => said(&*panic),
         };
         self.failed_count.fetch_add(1, Ordering::Relaxed);
+        tell!(
+            WARN,
+            consumer = self.name(),
+            position = position.get(),
+            attempt,
+            error = %error,
+            "a handler failed"
+        );
         if attempt <= self.workers.retry_count {
             return Outcome::RetryAt(Instant::now() + self.workers.pause_after(attempt));
         }
