@@ -180,6 +180,75 @@ fn the_dump_of_the_golden_store_is_what_it_was() {
     assert_eq!(dump_of(text_line), golden_text("events.txt"));
 }
 
+const CONSUMERS: [&str; 2] = ["Billing/结算", "mailer"];
+
+/// Appends to an empty store with the clock of the golden one, and lets two consumers commit: one by
+/// itself, the other with a batch.
+fn consume_all(store: &Store) {
+    for n in 0..4 {
+        let event = NewEvent::text("asked", n.to_string()).id(id(n));
+        store.append("questions", Expected::Any, [event]).unwrap();
+    }
+    let [mut billing, mut mailer] = CONSUMERS.map(|name| store.consumer(name).open().unwrap());
+    for _ in 0..3 {
+        billing.next().unwrap().unwrap();
+        mailer.next().unwrap().unwrap();
+    }
+    mailer.commit(1).unwrap();
+    mailer.commit(2).unwrap();
+    let answer = NewEvent::text("answered", "2").id(id(9)).tag("kitchen").idempotency_key("once");
+    let batch = Batch::new().append("answers", Expected::NoStream, [answer]);
+    store.append_and_commit(batch, &mut billing, 3).unwrap();
+    // What only the log says is kept when the store is closed.
+    store.close().unwrap();
+}
+
+/// The files of a store and of its consumers.
+fn files_with_consumers(store: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = files(store);
+    for entry in fs::read_dir(store.join("consumers")).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("consumers/{}", entry.file_name().to_str().unwrap());
+        files.push((name, fs::read(entry.path()).unwrap()));
+    }
+    files
+}
+
+#[test]
+fn the_same_commits_and_clock_give_the_same_bytes() {
+    let place = tempfile::tempdir().unwrap();
+    copy_empty(&golden().join("consumed"), place.path());
+    consume_all(&options().open(place.path()).unwrap());
+    let sorted = |path: &Path| {
+        let mut files = files_with_consumers(path);
+        files.sort();
+        files
+    };
+    let (written, golden) = (sorted(place.path()), sorted(&golden().join("consumed")));
+    assert_eq!((written.len(), golden.len()), (5, 5));
+    for ((name, written), (golden_name, golden)) in written.iter().zip(&golden) {
+        assert_eq!(name, golden_name);
+        assert!(written == golden, "{name} differs");
+    }
+}
+
+#[test]
+fn the_golden_consumers_are_where_they_were() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir_all(place.path().join("consumers")).unwrap();
+    copy_store(&golden().join("consumed"), place.path());
+    for (name, bytes) in files_with_consumers(&golden().join("consumed")) {
+        fs::write(place.path().join(name), bytes).unwrap();
+    }
+    let store = Options::new().create(false).open(place.path()).unwrap();
+    let places: Vec<_> = store.consumers().unwrap();
+    let places: Vec<_> = places.iter().map(|info| (&*info.name, info.position.get())).collect();
+    assert_eq!(places, [(CONSUMERS[0], 3), (CONSUMERS[1], 2)]);
+    let answer = store.read_stream("answers").next().unwrap().unwrap();
+    assert_eq!(answer.idempotency_key(), Some(&b"once"[..]));
+    assert!(answer.tags().eq(["kitchen"]));
+}
+
 /// Reads the hexadecimal dump that follows the line with `title` on the page.
 fn hex_after(page: &str, title: &str) -> Vec<u8> {
     let from = page.find(title).unwrap_or_else(|| panic!("{title} is not on the page"));
@@ -232,6 +301,22 @@ fn the_worked_example_on_the_page_is_a_store() {
     let zeroes = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     assert!(zeroes(&durable[..512]) && zeroes(&durable[584..]));
     assert!(durable[512..584] == slot, "the page shows another note than is written");
+}
+
+/// Writes the golden consumers of this version, once and for all.
+#[test]
+#[ignore = "the golden files are written once for each version of the format"]
+fn write_the_golden_consumers() {
+    let golden = golden().join("consumed");
+    assert!(!golden.exists(), "golden files never change");
+    let place = tempfile::tempdir().unwrap();
+    let store = Options::new().clock(Steps::default()).open(place.path()).unwrap();
+    consume_all(&store);
+    for (name, bytes) in files_with_consumers(place.path()) {
+        let path = golden.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
 }
 
 /// Writes the golden store of this version, once and for all, and prints the worked example.

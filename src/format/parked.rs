@@ -1,6 +1,6 @@
 //! The events that a consumer has put aside.
 //!
-//! Owns the byte layout of `docs/format.md`, section 9.
+//! Owns the byte layout of `docs/format.md`, section 7.
 
 use crate::format::fields::{BlockWriter, Fault, Fields};
 use crate::types::{Position, StoreId, Timestamp};
@@ -18,7 +18,7 @@ const ENTRY_LEN: usize = 34;
 const MAGIC: [u8; 8] = *b"annalprk";
 const _: () = assert!(
     FRAME_LEN + PARKED_COUNT_MAX * (ENTRY_LEN + REASON_LEN_MAX) <= PARKED_FILE_LEN_MAX,
-    "docs/format.md, section 9"
+    "docs/format.md, section 7"
 );
 
 /// An event that was put aside.
@@ -125,6 +125,16 @@ mod tests {
             let file = file(&list);
             assert_eq!(ParkedFile::decode(&file.encode()), Ok(file));
         }
+    }
+
+    #[test]
+    fn a_list_has_the_bytes_that_the_page_on_the_format_says() {
+        let bytes = file(&[entry(4, "no")]).encode();
+        let (frame, rest) = bytes.split_at(32);
+        assert_eq!(frame, [&b"annalprk"[..], &[3; 16], &[1, 0, 0, 0, 0, 0, 0, 0]].concat());
+        let entry = [&[4, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0, 0xfb][..], &[0xff; 7]];
+        let end = [&[3, 0, 0, 0, 1, 0, 0, 0, 0, 2][..], b"no", &[112, 85, 233, 160]];
+        assert_eq!(rest, [entry.concat(), end.concat()].concat());
     }
 
     #[test]

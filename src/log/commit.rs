@@ -151,8 +151,8 @@ impl State {
     pub(super) fn give_up(&mut self) {
         if self.status != Status::Closed {
             self.status = Status::Poisoned;
-            tell!(ERROR, durable_end = self.durable.get(), "takes no more appends until reopened");
         }
+        tell!(ERROR, durable_end = self.durable.get(), "takes no more appends until reopened");
         self.fail_forming(self.written, Failure::Poisoned);
     }
 
