@@ -350,7 +350,7 @@ const TEETH: &[Tooth] = &[
     ),
     tooth(
         "the seed in the checksum",
-        "src/format/record/read.rs",
+        "src/format/record.rs",
         "Hasher::new_with_initial(seed)",
         "Hasher::new_with_initial(seed & 0)",
         &["recovery", "golden"],

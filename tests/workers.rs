@@ -454,3 +454,23 @@ fn dropping_a_group_stops_it() {
     thread::sleep(Duration::from_millis(10));
     assert_eq!(count.load(Ordering::SeqCst), handled);
 }
+
+#[test]
+fn nothing_of_workers_that_were_stopped_keeps_their_store_open() {
+    let place = common::place();
+    let path = place.path().join("store");
+    for n in 1..20 {
+        let store = Store::open(&path).unwrap();
+        append(&store, 3, 3);
+        // The handler keeps it open, too.
+        let kept = store.clone();
+        let group = run(&store, Workers::new(3), move |_| {
+            assert!(kept.end() > Position::START);
+            Ok(())
+        });
+        if n % 2 == 0 {
+            wait_until(&store, 3 * n);
+        }
+        group.stop(LONG).unwrap();
+    }
+}

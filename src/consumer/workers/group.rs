@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::consumer::Consumer;
@@ -23,6 +23,7 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(10);
 #[must_use = "dropping it stops the workers"]
 pub struct WorkerGroup {
     shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
     is_done: bool,
 }
 
@@ -51,7 +52,7 @@ impl WorkerGroup {
         let count = workers.count;
         let shared = Arc::new(Shared::new(&consumer, workers, handler));
         // Dropped if a thread cannot be begun: those that were end then.
-        let group = Self { shared, is_done: false };
+        let mut group = Self { shared, threads: Vec::new(), is_done: false };
         group.begin("annals-commit", |shared| shared.run(Role::Committer))?;
         for _ in 0..count {
             group.begin("annals-worker", |shared| shared.run(Role::Worker))?;
@@ -60,14 +61,16 @@ impl WorkerGroup {
         Ok(group)
     }
 
-    fn begin(&self, name: &str, work: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
+    fn begin(&mut self, name: &str, work: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         shared.begin_thread();
         let begun = Builder::new().name(name.to_owned()).spawn(move || work(&shared));
-        begun.map(drop).map_err(|source| {
+        let thread = begun.map_err(|source| {
             self.shared.unbegin_thread();
             Error::Io { operation: "start a thread for", path: self.shared.name().into(), source }
-        })
+        })?;
+        self.threads.push(thread);
+        Ok(())
     }
 
     /// The name of the consumer.
@@ -113,8 +116,8 @@ impl WorkerGroup {
     /// [`Error::TakenOver`]; what committing or reading has failed with. If the store was closed, that
     /// is no error.
     pub fn wait(mut self) -> Result<()> {
-        self.shared.wait_for_end(None);
         self.is_done = true;
+        self.join();
         self.shared.take_failure().map_or(Ok(()), Err)
     }
 
@@ -131,7 +134,16 @@ impl WorkerGroup {
             let consumer = self.consumer().to_owned();
             return Err(Error::HandlersStillRunning { consumer, positions });
         }
+        self.join();
         self.shared.take_failure().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the threads are gone, and with them all that they and the handler keep.
+    fn join(&mut self) {
+        for thread in self.threads.drain(..) {
+            // What a handler panics with was caught.
+            let _ = thread.join();
+        }
     }
 }
 

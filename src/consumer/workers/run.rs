@@ -225,6 +225,8 @@ impl Shared {
             Ok(()) | Err(Error::Closed) => self.stop(),
             Err(error) => self.fail(error),
         }
+        // It keeps the store open, which whoever is told of the end may want to open again.
+        drop(consumer);
     }
 
     fn read(&self, consumer: &mut Consumer) -> Result<()> {
@@ -394,7 +396,10 @@ impl Shared {
                     .and_then(|with| self.entry.advance(self.owner, place.clone(), &parked, &with));
                 match committed {
                     // What is done is given again when the store is next opened.
-                    Err(Error::Closed) if self.is_stopping() => return Ok(()),
+                    Err(Error::Closed) => {
+                        self.stop();
+                        return Ok(());
+                    }
                     other => other?,
                 }
                 self.board.lock().board.end_commit(place);
