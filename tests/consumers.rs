@@ -568,3 +568,46 @@ fn a_commit_first_makes_durable_what_is_before_it() {
         assert_eq!(store.consumers().unwrap()[0].position, Position::new(6));
     }
 }
+
+/// Far behind, a consumer of a stream with few events looks them up, and must give the same.
+#[test]
+fn a_consumer_of_a_rare_stream_gives_all_of_it_and_passes_the_rest() {
+    let disk = Simulation::new();
+    let store = open(&disk);
+    let append = |range: std::ops::Range<u64>| {
+        let buffered = Batch::new().durability(annals::Durability::Buffered);
+        let batch = range.fold(buffered, |batch, n| {
+            let stream = if n % 700 == 3 { "rare" } else { "noise" };
+            let event_type = if n % 1_400 == 3 { "even" } else { "odd" };
+            batch.append(stream, Expected::Any, [NewEvent::text(event_type, n.to_string())])
+        });
+        store.append_batch(batch).unwrap();
+    };
+    (0..40).for_each(|n| append(n * 500..(n + 1) * 500));
+    let rare = |range: std::ops::Range<u64>| range.filter(|n| n % 700 == 3).collect::<Vec<_>>();
+    let mut consumer = store.consumer("c").stream("rare").open().unwrap();
+    assert_eq!(numbers(consumer.by_ref().take(5)), rare(0..3_000));
+    let fifth = consumer.next_position();
+    assert_eq!(fifth.get(), 700 * 4 + 4, "it has passed no more than what it gave");
+    consumer.commit(fifth).unwrap();
+    append(20_000..20_500);
+    assert_eq!(numbers(consumer.by_ref()), rare(3_000..20_500));
+    assert_eq!(consumer.next_position(), store.end());
+    append(20_500..22_000);
+    assert_eq!(numbers(consumer.by_ref()), rare(20_500..22_000));
+    consumer.commit_delivered().unwrap();
+    assert_eq!(consumer.lag().unwrap().event_count, 0);
+    for place in [0, 3, 4, 1_000, 2_803, 2_804, 5_000] {
+        consumer.reset_to(place).unwrap();
+        assert_eq!(numbers(consumer.by_ref()), rare(place..22_000), "from {place}");
+        assert_eq!(consumer.next_position(), store.end());
+    }
+    drop(consumer);
+    let types = store.consumer("d").stream("rare").event_types(["even"]).open().unwrap();
+    assert_eq!(numbers(types), (3..22_000).step_by(1_400).collect::<Vec<_>>());
+    // Without an index as well.
+    let store = disk.restart().without_index().open(&Options::new()).unwrap();
+    assert_eq!(numbers(store.consumer("e").stream("rare").open().unwrap()), rare(0..22_000));
+    let none = store.consumer("f").stream("none").open().unwrap();
+    assert_eq!(numbers(none), [0; 0]);
+}

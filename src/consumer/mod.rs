@@ -5,6 +5,7 @@
 
 mod builder;
 mod entry;
+mod feed;
 mod info;
 mod keeper;
 mod lag;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::consumer::entry::Entry;
+use crate::consumer::feed::Feed;
 use crate::consumer::place::Place;
 use crate::consumer::workers::{Delivery, HandlerError, WorkerGroup, Workers};
 use crate::consumer::{Consumers, Lag, ParkedEvent, Retried, retrying};
@@ -49,8 +50,7 @@ pub struct Consumer {
     pub(super) entry: Arc<Entry>,
     /// The number of this opening.
     pub(super) owner: u64,
-    pub(super) cursor: Cursor,
-    pub(super) filter: Filter,
+    pub(super) feed: Feed,
     replay_end: Position,
 }
 
@@ -64,8 +64,8 @@ impl Consumer {
         let replay_end = consumers.source.visible()?.position;
         let owner = entry.open();
         let from = entry.look().place.watermark();
-        let cursor = cursor.from(from).filtered(filter.clone());
-        Ok(Self { consumers, entry, owner, cursor, filter, replay_end })
+        let feed = Feed::new(cursor.from(from), filter);
+        Ok(Self { consumers, entry, owner, feed, replay_end })
     }
 
     /// Its name.
@@ -84,7 +84,7 @@ impl Consumer {
     /// to be given.
     #[must_use]
     pub fn next_position(&self) -> Position {
-        self.cursor.next_position()
+        self.feed.next_position()
     }
 
     /// The end of the log when the consumer was opened. Events before it are a replay: they were there
@@ -103,12 +103,12 @@ impl Consumer {
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Event>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
-            if let Some(event) = self.cursor.next().transpose()? {
+            if let Some(event) = self.feed.next()? {
                 return Ok(Some(event));
             }
             let left =
                 deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
-            if !self.cursor.wait(left)? {
+            if self.feed.has_failed() || !self.feed.wait(left)? {
                 return Ok(None);
             }
         }
@@ -150,7 +150,7 @@ impl Consumer {
     pub fn reset_to(&mut self, position: impl Into<Position>) -> Result<()> {
         let position = position.into();
         self.entry.reset(self.owner, position, &self.consumers.with()?)?;
-        self.cursor.put(position);
+        self.feed.put(position);
         Ok(())
     }
 
@@ -254,15 +254,15 @@ impl Followable for Consumer {}
 
 impl sealed::Sealed for Consumer {
     fn take_next(&mut self) -> Result<Option<Event>> {
-        self.next().transpose()
+        self.feed.next()
     }
 
     fn wait_for_next(&self, timeout: Duration) -> Result<bool> {
-        self.cursor.wait(timeout)
+        self.feed.wait(timeout)
     }
 
     fn is_at_end_for_ever(&self) -> bool {
-        self.cursor.is_at_end_for_ever()
+        self.feed.has_failed()
     }
 
     #[expect(private_interfaces, reason = "nobody outside can name this trait")]
@@ -275,7 +275,7 @@ impl Iterator for Consumer {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.cursor.next()
+        self.feed.next().transpose()
     }
 }
 

@@ -57,8 +57,7 @@ pub(super) fn retry(
 
 /// Reads one event again.
 fn read(consumer: &Consumer, position: Position, attempt: u32) -> Result<Delivery> {
-    let mut cursor = consumer.cursor.anew(position);
-    let event = cursor.next().transpose()?;
+    let event = consumer.feed.everything_from(position).next()?;
     let end = consumer.replay_end();
     let event = event.ok_or(Error::BeyondEnd { position, end })?;
     Ok(Delivery::new(event, attempt, position < end))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cursor::backwards::BACKWARDS_COUNT_MAX;
 use crate::cursor::filter::Filter;
 use crate::cursor::times::Times;
-use crate::cursor::{Direction, Source};
+use crate::cursor::{Direction, Source, StreamCursor};
 use crate::error::Result;
 use crate::event::{Event, EventView};
 use crate::segment::Scanner;
@@ -150,6 +150,11 @@ impl Cursor {
     pub(crate) fn anew(&self, position: Position) -> Self {
         let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
         Self::new(source, store).from(position)
+    }
+
+    /// A cursor over one stream of the same log.
+    pub(crate) fn over_stream(&self, stream: &str) -> StreamCursor {
+        StreamCursor::new(Arc::clone(&self.source), Arc::clone(&self.store), stream)
     }
 
     /// Whether there will never be another event to give.

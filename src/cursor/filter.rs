@@ -33,6 +33,14 @@ impl Filter {
         Self { types: Some(types), ..self }
     }
 
+    /// The one stream whose events it takes, if that is so.
+    pub(crate) fn stream(&self) -> Option<&str> {
+        match &self.streams {
+            Streams::One(stream) => Some(stream),
+            Streams::All | Streams::Prefixed(_) => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn takes(&self, event: &EventView<'_>) -> bool {
         let stream_fits = match &self.streams {

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::event::{Event, EventView};
 use crate::format::Record;
 use crate::index::IndexFault;
-use crate::types::{Revision, Timestamp};
+use crate::types::{Position, Revision, Timestamp};
 
 /// Reads the events of one stream, in the order of their revisions or against it.
 ///
@@ -85,6 +85,13 @@ impl Found {
         match self {
             Self::Near(record) => near.map(|near| near.window.view(record)),
             Self::Kept(event) => Some(event.view()),
+        }
+    }
+
+    fn position(&self) -> Position {
+        match self {
+            Self::Near(record) => record.parts.position,
+            Self::Kept(event) => event.position(),
         }
     }
 
@@ -248,6 +255,11 @@ impl StreamCursor {
 
     /// The first of the revisions below `end` that was recorded at `time` or later.
     fn revision_at(&self, time: Timestamp, end: Revision) -> Result<Revision> {
+        self.first_not(end, |found| found.recorded_at() < time)
+    }
+
+    /// The first of the revisions below `end` that is not before a place, as `is_before` says.
+    fn first_not(&self, end: Revision, is_before: impl Fn(&Found) -> bool) -> Result<Revision> {
         let (mut low, mut high) = (0, end.get());
         let mut near = None;
         while low < high {
@@ -257,13 +269,32 @@ impl StreamCursor {
             let mut place = Place { page, near, ..Place::at(Revision::START, self.direction) };
             let found = self.find(&mut place, Revision::new(middle))?;
             near = place.near;
-            if found.is_some_and(|found| found.recorded_at() < time) {
+            if found.as_ref().is_some_and(&is_before) {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
         Ok(Revision::new(low))
+    }
+
+    /// Puts the cursor before the first event at `position` or after it, and returns how many events
+    /// the stream has from there on.
+    pub(crate) fn put_before(&mut self, position: Position) -> Result<u64> {
+        let end = self.source.stream_end(&self.stream)?;
+        let from = self.first_not(end, |found| found.position() < position)?;
+        (self.from, self.place) = (Some(from), None);
+        Ok(end.since(from))
+    }
+
+    /// Gives only what `filter` takes.
+    pub(crate) fn filtered(self, filter: Filter) -> Self {
+        Self { filter, ..self }
+    }
+
+    /// The end of what readers see.
+    pub(crate) fn visible_end(&self) -> Result<Position> {
+        self.source.visible().map(|end| end.position)
     }
 
     /// Reads one revision, which must not be after the end; `None` if it is not visible yet.

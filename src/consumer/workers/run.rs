@@ -4,16 +4,15 @@
 
 use std::any::Any;
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::consumer::entry::Entry;
+use crate::consumer::feed::Read;
 use crate::consumer::workers::board::{Board, Job, Next, Outcome};
 use crate::consumer::workers::{Handler, OnFailure, Workers};
 use crate::consumer::{Consumer, Consumers, Delivery, HandlerError};
-use crate::cursor::Filter;
 use crate::error::{Error, Result};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 use crate::trace::{span, tell};
@@ -218,9 +217,9 @@ impl Shared {
     }
 
     /// Reads, and hands on what is to be handled.
-    pub(super) fn run_reader(&self, mut consumer: Consumer) {
+    pub(super) fn run_reader(&self, consumer: Consumer) {
         let _ending = Ending(self);
-        match self.read(&mut consumer) {
+        match self.read(&consumer) {
             // The store was closed: what is done by then is committed, if it can be.
             Ok(()) | Err(Error::Closed) => self.stop(),
             Err(error) => self.fail(error),
@@ -229,29 +228,16 @@ impl Shared {
         drop(consumer);
     }
 
-    fn read(&self, consumer: &mut Consumer) -> Result<()> {
-        let filter = consumer.filter.clone();
+    fn read(&self, consumer: &Consumer) -> Result<()> {
         let place = consumer.place();
         self.read_pending(consumer, &place.pending)?;
-        let mut cursor = consumer.cursor.anew(place.end).filtered(Filter::default());
+        let mut feed = consumer.feed.anew(place.end);
         while let Some(room) = self.wait_for_room() {
-            let mut events = Vec::new();
-            let mut looked_at_count = 0;
-            cursor.visit(|event| {
-                looked_at_count += 1;
-                if filter.takes(&event) {
-                    events.push(event.to_event());
-                }
-                if events.len() < room && looked_at_count < LOOKED_AT_COUNT_MAX {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            })?;
-            let end = cursor.next_position();
+            let Read { events, is_all } = feed.read(room, LOOKED_AT_COUNT_MAX)?;
+            let end = feed.next_position();
             let jobs = events.into_iter().map(|event| self.job(event)).collect::<Vec<_>>();
             self.hand_on(jobs, end);
-            if looked_at_count == 0 {
+            if is_all {
                 self.consumers.source.wait_for_unless(end, || self.is_stopping())?;
             }
         }
@@ -267,8 +253,7 @@ impl Shared {
                 self.board.lock().board.pass(*position);
                 continue;
             }
-            let cursor = consumer.cursor.anew(*position).filtered(Filter::default());
-            let event = cursor.take(1).next().transpose()?;
+            let event = consumer.feed.everything_from(*position).next()?;
             let jobs = event.into_iter().map(|event| self.job(event)).collect();
             self.hand_on(jobs, position.next());
         }
