@@ -250,3 +250,135 @@ impl Board {
         self.committed.watermark()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{Block, EventParts};
+
+    fn job(position: u64, key: Key) -> Job {
+        let parts = EventParts { position: Position::new(position), ..EventParts::none() };
+        let event = Event::new(parts, Arc::new(Block::Own(Vec::new())));
+        Job { event, key, attempt: 1 }
+    }
+
+    fn positions(place: &Place) -> (u64, Vec<u64>) {
+        (place.end.get(), place.pending.iter().map(|position| position.get()).collect())
+    }
+
+    /// What the board gives to be handled now.
+    fn take(board: &mut Board, now: Instant) -> Option<(u64, Key, u32)> {
+        match board.next(now) {
+            Next::Handle(job) => Some((job.event.position().get(), job.key, job.attempt)),
+            Next::Wait | Next::WaitUntil(_) => None,
+        }
+    }
+
+    fn at(place: u64) -> Place {
+        Place::at(Position::new(place))
+    }
+
+    #[test]
+    fn what_is_pending_is_kept_with_a_place_until_it_is_done() {
+        let now = Instant::now();
+        let place = Place { pending: vec![Position::new(2)], ..at(5) };
+        let mut board = Board::new(10, place, HashSet::new());
+        assert!(!board.is_ahead());
+        board.add(job(5, 1), Timestamp::MIN);
+        board.read_to(Position::new(8));
+        // Nobody has read the event at 2 again yet.
+        assert_eq!(take(&mut board, now), Some((5, 1, 1)));
+        board.finish(Position::new(5), Outcome::Done);
+        let (place, parked) = board.begin_commit();
+        assert_eq!((positions(&place), parked.len()), ((8, vec![2]), 0));
+        assert_eq!(board.in_flight_count(), 2, "what is being committed counts until it is");
+        board.end_commit(place);
+        assert_eq!(board.in_flight_count(), 1);
+        board.add(job(2, 1), Timestamp::MIN);
+        assert_eq!(take(&mut board, now), Some((2, 1, 1)));
+        board.finish(Position::new(2), Outcome::Done);
+        assert_eq!(positions(&board.begin_commit().0), (8, vec![]));
+    }
+
+    #[test]
+    fn an_event_that_is_tried_again_waits_and_none_of_its_key_overtakes_it() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let mut board = Board::new(10, at(0), HashSet::new());
+        (0..4).for_each(|n| board.add(job(n, n % 2), Timestamp::MIN));
+        board.read_to(Position::new(4));
+        assert_eq!(take(&mut board, now), Some((0, 0, 1)));
+        board.finish(Position::START, Outcome::RetryAt(later));
+        assert_eq!(take(&mut board, now), Some((1, 1, 1)));
+        board.finish(Position::new(1), Outcome::Done);
+        assert_eq!(take(&mut board, now), Some((3, 1, 1)));
+        assert!(matches!(board.next(now), Next::WaitUntil(at) if at == later));
+        assert_eq!(positions(&board.begin_commit().0), (4, vec![0, 2, 3]));
+        assert_eq!(take(&mut board, later), Some((0, 0, 2)));
+        board.finish(Position::START, Outcome::Done);
+        assert_eq!(take(&mut board, later), Some((2, 0, 1)));
+    }
+
+    /// Random outcomes, in every order of keys: each event is done or put aside once, those of a key
+    /// in order and one at a time, and what could be committed at any moment names all that is not.
+    #[test]
+    fn whatever_happens_nothing_is_skipped_and_nothing_is_done_twice() {
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (count, key_count) = (random.u64(1..60), random.u64(1..6));
+            let (mut now, mut board) = (Instant::now(), Board::new(8, at(0), HashSet::new()));
+            let mut running: Vec<(u64, Key)> = Vec::new();
+            let (mut fed, mut done) = (0, BTreeSet::new());
+            let mut last = HashMap::new();
+            let mut is_held = HashSet::new();
+            while done.len() < usize::try_from(count).unwrap() {
+                if fed < count && board.room() > 0 && random.bool() {
+                    board.add(job(fed, fed % key_count), Timestamp::MIN);
+                    fed += 1;
+                    board.read_to(Position::new(fed));
+                }
+                if let Some((position, key, _)) = take(&mut board, now) {
+                    assert!(
+                        running.iter().all(|(_, other)| *other != key),
+                        "{seed}: one at a time"
+                    );
+                    assert!(last.insert(key, position).is_none_or(|last| last <= position));
+                    assert!(!is_held.contains(&key));
+                    running.push((position, key));
+                }
+                if !running.is_empty() && random.bool() {
+                    let (position, key) = running.swap_remove(random.usize(..running.len()));
+                    let outcome = match random.u8(..8) {
+                        0 => Outcome::RetryAt(now + Duration::from_millis(random.u64(..9))),
+                        1 => {
+                            let holds = random.bool();
+                            is_held.extend(holds.then_some(key));
+                            Outcome::Park { at: Timestamp::MIN, reason: "no".to_owned(), holds }
+                        }
+                        _ => Outcome::Done,
+                    };
+                    if matches!(outcome, Outcome::Done) {
+                        assert!(done.insert(position), "{seed}: {position} twice");
+                    }
+                    board.finish(Position::new(position), outcome);
+                }
+                if random.u8(..4) == 0 {
+                    let (place, parked) = board.begin_commit();
+                    for entry in parked {
+                        assert!(done.insert(entry.position.get()), "{seed}: put aside twice");
+                    }
+                    let (end, pending) = positions(&place);
+                    let not_done = (0..end).filter(|n| !done.contains(n));
+                    assert!(not_done.eq(pending), "{seed}: {place:?}");
+                    assert_eq!(end, fed);
+                    board.end_commit(place);
+                }
+                now += Duration::from_millis(1);
+                assert!(board.in_flight_count() <= 8);
+            }
+        }
+    }
+}
