@@ -192,6 +192,7 @@ impl Visit {
         let all_read = self.read(&store);
         if appends {
             self.append(&store);
+            consume(&store);
         }
         sure(store.close());
         match self.open() {
@@ -247,6 +248,35 @@ impl Visit {
                 self.facts.push(fact);
             }
             Err(Error::TimeWentBack { .. }) if !self.is_exact() => {}
+            Err(error) => only_damage([&error]),
+        }
+    }
+}
+
+/// Opens consumers, whatever their files say, and lets them go on. None is ever after the end.
+fn consume(store: &Store) {
+    only_damage(store.consumers().as_ref().err());
+    for name in ["one", "two"] {
+        let mut consumer = match store.consumer(name).open() {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                only_damage([&error]);
+                assert!(sure(store.delete_consumer(name)), "{name} is damaged, so it is there");
+                sure(store.consumer(name).open())
+            }
+        };
+        assert!(consumer.position() <= store.end());
+        only_damage(consumer.lag().as_ref().err());
+        for event in consumer.by_ref().take(3) {
+            only_damage(event.as_ref().err());
+        }
+        only_damage(consumer.commit_delivered().as_ref().err());
+        let parked = consumer.parked();
+        let retried = consumer.retry_parked(|_| Ok::<(), Error>(()));
+        match retried {
+            Ok(retried) => assert_eq!(retried.handled_count, parked.len()),
+            // The list may name what the log does not have: it bears no witness.
+            Err(Error::BeyondEnd { .. }) => {}
             Err(error) => only_damage([&error]),
         }
     }
@@ -308,9 +338,11 @@ fn some_name(files: &Files, input: &mut Input<'_>) -> Option<String> {
 
 /// The name of a file that may be there or not.
 fn new_name(input: &mut Input<'_>) -> String {
-    match input.byte() % 8 {
+    let byte = input.byte();
+    match byte % 8 {
         0 => META.to_owned(),
         1 => CLEAN_NOTE.to_owned(),
+        2 if byte >= 128 => format!("{CONSUMERS}/one{PARKED_SUFFIX}"),
         2 => format!("{CONSUMERS}/one"),
         3 => format!("{CONSUMERS}/two"),
         4 => format!("{QUARANTINE}/one.tail"),
