@@ -48,7 +48,7 @@ fn a_consumer_goes_on_where_it_has_committed() {
     let mut billing = store.consumer("billing").open().unwrap();
     assert_eq!(numbers(billing.by_ref().take(4)), [0, 1, 2, 3]);
     billing.commit(3).unwrap();
-    assert_eq!((billing.position(), billing.next_position()), (3.into(), 4.into()));
+    assert_eq!((billing.committed(), billing.next_position()), (3.into(), 4.into()));
     drop(billing);
     assert_eq!(numbers(store.consumer("billing").open().unwrap()), [3, 4, 5]);
     drop(store);
@@ -67,7 +67,7 @@ fn a_new_consumer_begins_where_it_is_told() {
     let mut placed = store.consumer("placed").from_position(4).open().unwrap();
     let mut timed = store.consumer("timed").from_time(third).open().unwrap();
     let never = store.consumer("never").from_time(Timestamp::MAX).open().unwrap();
-    assert_eq!(never.position(), Position::new(5));
+    assert_eq!(never.committed(), Position::new(5));
     append(&store, 5..6);
     assert_eq!(numbers(all.by_ref()), [0, 1, 2, 3, 4, 5]);
     assert_eq!(numbers(later.by_ref()), [5]);
@@ -77,7 +77,7 @@ fn a_new_consumer_begins_where_it_is_told() {
     drop((all, later, placed, timed, never, store));
     let store = open(&disk.crash(3));
     let later = store.consumer("later").from_position(0).open().unwrap();
-    assert_eq!(later.position(), Position::new(5));
+    assert_eq!(later.committed(), Position::new(5));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_filtered_consumer_commits_what_it_has_passed() {
     let mut odd = store.consumer("odd").event_types(["odd"]).open().unwrap();
     assert_eq!(numbers(odd.by_ref()), [1, 3, 5, 7]);
     odd.commit_delivered().unwrap();
-    assert_eq!(odd.position(), store.end());
+    assert_eq!(odd.committed(), store.end());
     assert_eq!(odd.lag().unwrap().event_count, 0);
     let one = store.consumer("one").stream("s-1").open().unwrap();
     assert_eq!(numbers(one), [1, 4, 7]);
@@ -111,7 +111,7 @@ fn a_commit_goes_only_forwards_over_what_was_given() {
     assert_error!(consumer.commit(6), Error::BeyondEnd { .. });
     consumer.commit(2).unwrap();
     assert_eq!(consumer.commit_count(), 1, "to commit again what is committed does nothing");
-    assert_eq!(consumer.position(), Position::new(2));
+    assert_eq!(consumer.committed(), Position::new(2));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn only_a_reset_goes_back_or_passes_what_was_not_given() {
     consumer.reset_to(1).unwrap();
     assert_eq!(numbers(consumer.by_ref()), [1, 2, 3, 4]);
     assert_error!(consumer.reset_to(6), Error::BeyondEnd { .. });
-    assert_eq!(consumer.position(), Position::new(1));
+    assert_eq!(consumer.committed(), Position::new(1));
     assert_error!(store.consumer("d").from_position(6).open(), Error::BeyondEnd { .. });
     assert_eq!(store.consumers().unwrap().len(), 1);
 }
@@ -145,7 +145,7 @@ fn whoever_opens_a_consumer_takes_it_over() {
     second.commit(3).unwrap();
     // Dropping the first one says nothing any more.
     drop(first);
-    assert_eq!(second.position(), Position::new(3));
+    assert_eq!(second.committed(), Position::new(3));
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn names_in_any_script_are_consumers_and_none_leaves_its_folder() {
     assert_eq!(listed.iter().map(|info| &*info.name).collect::<Vec<_>>(), sorted);
     for info in listed {
         let n = names.iter().position(|name| *name == info.name).unwrap();
-        assert_eq!(info.position.get(), u64::from(n.is_multiple_of(2)), "{}", info.name);
+        assert_eq!(info.committed.get(), u64::from(n.is_multiple_of(2)), "{}", info.name);
     }
 }
 
@@ -220,7 +220,7 @@ fn opened_on(bytes: impl FnOnce(Vec<u8>) -> Vec<u8>) -> annals::Result<Position>
     let files = disk.files();
     let file = files.iter().find(|(name, _)| name == "consumers/c").unwrap();
     disk.put("consumers/c", bytes(file.1.clone()));
-    open(&disk).consumer("c").open().map(|consumer| consumer.position())
+    open(&disk).consumer("c").open().map(|consumer| consumer.committed())
 }
 
 /// Which of the slots was written last: that of the higher generation.
@@ -261,12 +261,12 @@ fn a_damaged_consumer_can_be_deleted_and_harms_no_other() {
     disk.put("consumers/a", vec![7; 16_384]);
     disk.put("consumers/not ours", vec![7; 3]);
     let store = open(&disk);
-    assert_eq!(store.consumer("b").open().unwrap().position(), Position::new(3));
+    assert_eq!(store.consumer("b").open().unwrap().committed(), Position::new(3));
     assert_error!(store.consumer("a").open(), Error::CorruptFile { .. });
     assert_error!(store.consumers(), Error::CorruptFile { .. });
     assert!(store.delete_consumer("a").unwrap());
     assert_eq!(store.consumers().unwrap().len(), 1);
-    assert_eq!(store.consumer("a").open().unwrap().position(), Position::START);
+    assert_eq!(store.consumer("a").open().unwrap().committed(), Position::START);
 }
 
 #[test]
@@ -403,17 +403,17 @@ fn what_a_handler_produces_and_its_progress_are_appended_as_one() {
     let store = questions(&disk, 5);
     let mut asked = store.consumer("c").stream("questions").open().unwrap();
     answer(&store, &mut asked).unwrap();
-    assert_eq!(asked.position(), Position::new(5));
+    assert_eq!(asked.committed(), Position::new(5));
     assert_eq!(numbers(store.read_stream("answers")), [0, 1, 2, 3, 4]);
     for seed in 0..50 {
         // Nothing but the log has the progress.
         let store = open(&disk.crash(seed));
         let consumer = store.consumer("c").stream("questions").open().unwrap();
-        assert_eq!(consumer.position(), Position::new(5), "{seed}");
+        assert_eq!(consumer.committed(), Position::new(5), "{seed}");
     }
     // Once it is settled, the log need not be looked through.
     drop(asked);
-    assert_eq!(open(&disk.crash(1)).consumers().unwrap()[0].position, Position::new(5));
+    assert_eq!(open(&disk.crash(1)).consumers().unwrap()[0].committed, Position::new(5));
 }
 
 #[test]
@@ -433,7 +433,7 @@ fn no_crash_parts_an_answer_from_the_progress_it_carries() {
             let mut consumer = store.consumer("c").stream("questions").open().unwrap();
             let there = store.stream_end("answers").unwrap().get();
             seen.insert(there);
-            let place = consumer.position().get();
+            let place = consumer.committed().get();
             assert!(place == there || (there == 4 && place == 2), "{calls}, {seed}: {place}");
             if there == 4 {
                 continue;
@@ -465,7 +465,7 @@ fn a_failed_call_parts_no_answer_from_its_progress() {
                 let store = open(&state);
                 let mut consumer = store.consumer("c").stream("questions").open().unwrap();
                 let there = store.stream_end("answers").unwrap().get();
-                assert_eq!(consumer.position().get(), there, "{call:?} after {after}");
+                assert_eq!(consumer.committed().get(), there, "{call:?} after {after}");
                 answer(&store, &mut consumer).unwrap();
                 assert_eq!(numbers(store.read_stream("answers")), [0, 1, 2, 3]);
             }
@@ -488,9 +488,9 @@ fn a_batch_that_is_refused_moves_no_consumer() {
     let (_, other) = store_of(3);
     let foreign = other.append_and_commit(&batch, &mut consumer, 1);
     assert_error!(foreign, Error::ForeignConsumer { .. });
-    assert_eq!((consumer.position(), store.end()), (Position::START, Position::new(3)));
+    assert_eq!((consumer.committed(), store.end()), (Position::START, Position::new(3)));
     store.append_and_commit(&batch, &mut consumer, 2).unwrap();
-    assert_eq!((consumer.position(), store.end()), (Position::new(2), Position::new(4)));
+    assert_eq!((consumer.committed(), store.end()), (Position::new(2), Position::new(4)));
 }
 
 #[test]
@@ -514,14 +514,14 @@ fn commits_and_answers_can_be_mixed() {
         }
         for seed in 0..5 {
             let store = open(&disk.crash(seed));
-            let place = store.consumers().unwrap()[0].position;
+            let place = store.consumers().unwrap()[0].committed;
             assert_eq!(place, event.position().next(), "{n}, {seed}");
         }
     }
     consumer.reset_to(1).unwrap();
     for seed in 0..5 {
         let consumers = open(&disk.crash(seed)).consumers().unwrap();
-        let places: Vec<_> = consumers.iter().map(|info| info.position.get()).collect();
+        let places: Vec<_> = consumers.iter().map(|info| info.committed.get()).collect();
         assert_eq!(places, [1, 1], "what was in the log before a reset counts no more");
     }
 }
@@ -554,11 +554,11 @@ fn progress_is_found_though_a_crash_has_taken_back_what_was_before_it() {
         let there = store.stream_end("answers").unwrap().get();
         assert!(there == 1 || seed % 2 == 1);
         let mut consumer = store.consumer("c").stream("questions").open().unwrap();
-        assert_eq!(consumer.position().get(), there);
+        assert_eq!(consumer.committed().get(), there);
         answer(&store, &mut consumer).unwrap();
         let store = open(&disk.crash(seed));
         let consumer = store.consumer("c").stream("questions").open().unwrap();
-        assert_eq!(consumer.position(), Position::new(3), "{seed}");
+        assert_eq!(consumer.committed(), Position::new(3), "{seed}");
     }
 }
 
@@ -576,7 +576,7 @@ fn a_commit_first_makes_durable_what_is_before_it() {
         // A place after the end would be damage.
         let store = disk.crash(seed).open(&options).unwrap();
         assert!(store.end().get() >= 6, "{seed}");
-        assert_eq!(store.consumers().unwrap()[0].position, Position::new(6));
+        assert_eq!(store.consumers().unwrap()[0].committed, Position::new(6));
     }
 }
 

@@ -242,7 +242,7 @@ fn the_golden_consumers_are_where_they_were() {
     }
     let store = Options::new().create(false).open(place.path()).unwrap();
     let places: Vec<_> = store.consumers().unwrap();
-    let places: Vec<_> = places.iter().map(|info| (&*info.name, info.position.get())).collect();
+    let places: Vec<_> = places.iter().map(|info| (&*info.name, info.committed.get())).collect();
     assert_eq!(places, [(CONSUMERS[0], 3), (CONSUMERS[1], 2)]);
     let answer = store.read_stream("answers").next().unwrap().unwrap();
     assert_eq!(answer.idempotency_key(), Some(&b"once"[..]));

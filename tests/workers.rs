@@ -43,7 +43,7 @@ fn run(
 }
 
 fn position(store: &Store) -> u64 {
-    store.consumers().unwrap()[0].position.get()
+    store.consumers().unwrap()[0].committed.get()
 }
 
 /// Waits until what is committed is `end`.
@@ -152,7 +152,7 @@ fn what_is_done_behind_an_event_that_is_not_is_not_repeated_after_a_crash() {
         thread::sleep(Duration::from_millis(1));
     }
     let info = &store.consumers().unwrap()[0];
-    assert_eq!((info.position.get(), info.pending_count), (3, 2));
+    assert_eq!((info.committed.get(), info.pending_count), (3, 2));
     assert_eq!(info.lag.event_count, 2);
     for seed in 0..20 {
         let store = disk.crash(seed).open(&Options::new()).unwrap();
@@ -288,7 +288,7 @@ fn an_event_can_be_put_aside_and_handled_or_dismissed_later() {
         });
         assert_eq!(retried.unwrap().handled_count, 1);
         assert!(consumer.parked().is_empty());
-        assert_eq!(consumer.position(), Position::new(9), "its place is where it was");
+        assert_eq!(consumer.committed(), Position::new(9), "its place is where it was");
     }
     let store = disk.restart().open(&Options::new()).unwrap();
     let mut consumer = store.consumer("c").open().unwrap();

@@ -53,7 +53,7 @@ fn main() -> Result<()> {
         assert_eq!(types, [PLACED, REQUESTED, RECEIVED, SHIPPED]);
     }
     for consumer in store.consumers()? {
-        assert_eq!(consumer.position, store.end(), "{} has nothing left to do", consumer.name);
+        assert_eq!(consumer.committed, store.end(), "{} has nothing left to do", consumer.name);
     }
     store.close()?;
     Ok(fs::remove_dir_all(path)?)

@@ -15,7 +15,7 @@ use std::error::Error;
 use std::path::Path;
 use std::{env, fs, process};
 
-use annals::{Batch, Event, Expected, Followed, NewEvent, Position, Store};
+use annals::{Batch, Event, Expected, NewEvent, Position, Store};
 use rusqlite::{Connection, params};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -57,7 +57,7 @@ fn run(store: &Store, path: &Path, crash_at: Option<Position>) -> Result<()> {
     let mut follow = store.read_all().from(position(&database)?).follow();
     let mut events = Vec::new();
     while let Some(followed) = follow.next().transpose()? {
-        let is_caught_up = matches!(followed, Followed::CaughtUp);
+        let is_caught_up = followed.is_caught_up();
         events.extend(followed.event());
         if is_caught_up || events.len() == TRANSACTION_COUNT_MAX {
             let position = follow.get_ref().next_position();

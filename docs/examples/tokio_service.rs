@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = task::block_in_place(|| Store::open(&path))?;
     let billing = task::block_in_place(|| store.consumer("billing").open())?;
 
-    let (progress, mut billed) = watch::channel(billing.position());
+    let (progress, mut billed) = watch::channel(billing.committed());
     let display = tokio::spawn(display(store.read_all().follow().into_async()));
     let billing = tokio::spawn(bill(billing.follow().into_async(), progress));
     let mut tills = JoinSet::new();
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!((shown_cents, billed_cents), (cents, cents));
     assert_eq!(end, Position::new(TILL_COUNT * SALE_COUNT));
     let store = task::block_in_place(|| Store::open(&path))?;
-    let places: Vec<_> = store.consumers()?.iter().map(|consumer| consumer.position).collect();
+    let places: Vec<_> = store.consumers()?.iter().map(|consumer| consumer.committed).collect();
     assert_eq!(places, [end], "billing would go on where it has ended");
     store.close()?;
     Ok(fs::remove_dir_all(path)?)
@@ -81,7 +81,6 @@ async fn display(mut sales: AsyncFollow<Cursor>) -> annals::Result<u64> {
             Followed::Event(event) => cents += event.decode::<u64>()?,
             // Draws only what is up to date: a long log would be shown growing from nothing.
             Followed::CaughtUp => draw_count += 1,
-            _ => {}
         }
     }
     println!("display: {cents} cents, drawn {draw_count} times");
@@ -95,7 +94,7 @@ async fn bill(
 ) -> annals::Result<u64> {
     let (mut cents, mut sale_count) = (0, 0);
     while let Some(followed) = sales.try_next().await? {
-        let is_caught_up = matches!(followed, Followed::CaughtUp);
+        let is_caught_up = followed.is_caught_up();
         if let Some(event) = followed.event() {
             cents += event.decode::<u64>()?;
             sale_count += 1;
@@ -104,7 +103,7 @@ async fn bill(
             // A commit waits for a sync. Tokio has to know, so that other tasks leave this thread
             // meanwhile. `spawn_blocking` would do as well, but would have to own the stream.
             task::block_in_place(|| sales.get_mut().commit_delivered())?;
-            progress.send_replace(sales.get_ref().position());
+            progress.send_replace(sales.get_ref().committed());
         }
     }
     Ok(cents)

@@ -62,15 +62,15 @@ impl ConsumerBuilder {
 
     /// It is given events of this stream only. Default: of all. Takes the place of
     /// [`ConsumerBuilder::stream_prefix`].
-    pub fn stream(mut self, stream: &str) -> Self {
-        self.filter = self.filter.with_stream(stream.into());
+    pub fn stream(mut self, stream: impl Into<String>) -> Self {
+        self.filter = self.filter.with_stream(stream.into().into());
         self
     }
 
     /// It is given events of streams only whose names begin with `prefix`. Takes the place of
     /// [`ConsumerBuilder::stream`].
-    pub fn stream_prefix(mut self, prefix: &str) -> Self {
-        self.filter = self.filter.with_prefix(prefix.into());
+    pub fn stream_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.filter = self.filter.with_prefix(prefix.into().into());
         self
     }
 

@@ -10,7 +10,7 @@ pub struct ConsumerInfo {
     /// Its name.
     pub name: String,
     /// Every event before it is done.
-    pub position: Position,
+    pub committed: Position,
     /// Events after that which were given to workers and are not done, though later ones are.
     pub pending_count: usize,
     /// Events that it has put aside.

@@ -17,10 +17,13 @@ use crate::types::Position;
 ///
 /// From [`Store::consumer`](crate::Store::consumer). It gives events in the order of their positions;
 /// [`Consumer::commit`] says which are done. What was not committed when the process ends is given
-/// again: each event at least once. Where that matters, either keep the place with what the events
-/// cause, in one transaction of another database, and begin there
-/// ([`Consumer::reset_to`]); or append what they cause with
-/// [`Store::append_and_commit`](crate::Store::append_and_commit).
+/// again: each event at least once. Where that matters, append what they cause with
+/// [`Store::append_and_commit`](crate::Store::append_and_commit); or keep the place together with what
+/// they cause, in one transaction of another database, and read with a [`Cursor`] from there.
+///
+/// What it gives is durable, unless it was appended with
+/// [`Durability::Buffered`](crate::Durability::Buffered). Committing makes it so; whoever keeps places
+/// elsewhere calls [`Store::sync`](crate::Store::sync) before.
 ///
 /// As an iterator it ends at the visible end, and goes on when asked again, as
 /// [`Cursor`] does. It keeps its store open.
@@ -76,7 +79,7 @@ impl Consumer {
 
     /// What is committed: every event before it is done.
     #[must_use]
-    pub fn position(&self) -> Position {
+    pub fn committed(&self) -> Position {
         self.entry.look().place.watermark()
     }
 
@@ -114,8 +117,8 @@ impl Consumer {
         }
     }
 
-    /// Commits that every event before `position` is done, durably: that of the last event that is
-    /// done, and one more. One small write and one sync; what of the log before `position` is not
+    /// Commits that every event before `position` is done, durably: for the event that was just done,
+    /// that is `event.position().next()`. One small write and one sync; what of the log before `position` is not
     /// durable yet is made so first. Committing what is committed does nothing.
     ///
     /// # Errors
@@ -132,7 +135,8 @@ impl Consumer {
         self.entry.commit(self.owner, position.into(), delivered, &with)
     }
 
-    /// Commits all that was given, and what was passed because it is not to be given.
+    /// Commits all that was given, and what was passed because it is not to be given: of a filtered
+    /// consumer, only this says that it has seen the end.
     ///
     /// # Errors
     ///

@@ -102,7 +102,7 @@ impl Consumers {
         let (place, last) = (state.place.clone(), state.keeper.last());
         let info = ConsumerInfo {
             name: entry.name().to_owned(),
-            position: place.watermark(),
+            committed: place.watermark(),
             pending_count: place.pending.len(),
             parked_count: state.parked.len(),
             committed_at: last.committed_at,

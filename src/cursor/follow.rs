@@ -73,7 +73,6 @@ impl sealed::Sealed for StreamCursor {
 
 /// What [`Follow`] gives.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum Followed {
     /// The next event.
     Event(Event),
@@ -83,6 +82,12 @@ pub enum Followed {
 }
 
 impl Followed {
+    /// Whether all that there is was given.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        matches!(self, Self::CaughtUp)
+    }
+
     /// The event, if it is one.
     #[must_use]
     pub fn event(self) -> Option<Event> {
@@ -96,7 +101,8 @@ impl Followed {
 /// A cursor that goes on with what is appended, and waits for it. From [`Cursor::follow`],
 /// [`StreamCursor::follow`] and [`Consumer::follow`](crate::Consumer::follow).
 ///
-/// As an iterator it blocks until there is something to give, and ends when the store is closed, when
+/// As an iterator it blocks until there is something to give, and ends when the store is closed, at
+/// once and whatever was not given yet; when
 /// its range of times is over, backwards at the start, and after an error. It gives [`Followed::CaughtUp`]
 /// whenever all that is there was given. While it waits it holds no lock and costs nothing; dropping it
 /// leaves nothing behind. It keeps its store open.

@@ -16,7 +16,9 @@ use crate::log::WakerId;
 ///
 /// It runs on any runtime and needs none: a task that waits is woken by whoever appends. It ends where
 /// the iterator ends. What is there is read on the thread that polls, 128 KiB at most at a time, which is
-/// a copy from memory where the system has it cached. Dropping it at any point leaves nothing behind, and
+/// a copy from memory where the system has it cached. What else a store or a consumer is asked, to commit or to
+/// close for instance, waits for the disk on the thread that calls: runtimes have ways to be told of that, such
+/// as tokio's `block_in_place`. Dropping it at any point leaves nothing behind, and
 /// loses nothing: what it has not given, a cursor at [`Cursor::next_position`] gives.
 ///
 /// [`Cursor::next_position`]: crate::Cursor::next_position
@@ -43,6 +45,12 @@ impl<C: Followable> AsyncFollow<C> {
     /// What is followed; to commit, for instance, which is done on the thread that calls.
     pub fn get_mut(&mut self) -> &mut C {
         self.follow.get_mut()
+    }
+
+    /// Whether nothing can come any more, as for [`Follow::is_over`].
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.follow.is_over()
     }
 
     fn forget_waker(&mut self) {

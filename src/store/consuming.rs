@@ -40,7 +40,24 @@ impl Store {
     /// Appends a batch and commits `position` for `consumer`, as one: no crash leaves one without the
     /// other. What a handler produces from an event is appended exactly once this way.
     ///
-    /// The batch must have an event: to commit alone, [`Consumer::commit`]. Costs what the append
+    /// `position` is what [`Consumer::commit`] takes: for the event that was just handled,
+    /// `event.position().next()`. The batch must have an event: to commit alone, that call is there.
+    ///
+    /// ```
+    /// # use annals::{Batch, Expected, NewEvent, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path().join("shop.annals"))?;
+    /// # store.append("cart-42", Expected::Any, [NewEvent::text("paid", "EUR 12")])?;
+    /// let mut ledger = store.consumer("ledger").event_types(["paid"]).open()?;
+    /// while let Some(event) = ledger.next().transpose()? {
+    ///     let entry = NewEvent::text("entry-made", event.stream());
+    ///     let batch = Batch::new().append("ledger", Expected::Any, [entry]);
+    ///     store.append_and_commit(batch, &mut ledger, event.position().next())?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Costs what the append
     /// costs; the first one after the consumer was opened, and each after some 64,000 events, one more
     /// write and sync. With [`Durability::Buffered`](crate::Durability::Buffered) a crash may take back
     /// both.

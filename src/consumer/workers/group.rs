@@ -38,7 +38,7 @@ pub struct WorkerStats {
     /// Events that were read and are not committed.
     pub in_flight_count: usize,
     /// Before this, every event is committed.
-    pub position: Position,
+    pub committed: Position,
 }
 
 impl WorkerGroup {
@@ -93,7 +93,7 @@ impl WorkerGroup {
             handled_count: self.shared.handled_count.load(Ordering::Relaxed),
             failed_count: self.shared.failed_count.load(Ordering::Relaxed),
             in_flight_count: progress.board.in_flight_count(),
-            position: progress.board.committed(),
+            committed: progress.board.committed(),
         })
     }
 

@@ -105,7 +105,7 @@ pub enum OnFailure {
 /// })?;
 /// assert_eq!(all_done.iter().take(3).count(), 3);
 /// group.stop(Duration::from_secs(10))?; // commits what is done
-/// assert_eq!(store.consumers()?[0].position, store.end());
+/// assert_eq!(store.consumers()?[0].committed, store.end());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
