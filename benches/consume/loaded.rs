@@ -81,7 +81,7 @@ impl Loaded {
 pub(crate) fn check_committed(store: &Store, name: &str, end: u64) -> Result<()> {
     let consumers = store.consumers()?;
     let found = consumers.iter().find(|found| found.name == name).ok_or("it is not there")?;
-    if (found.position.get(), found.pending_count, found.parked_count) == (end, 0, 0) {
+    if (found.committed.get(), found.pending_count, found.parked_count) == (end, 0, 0) {
         return Ok(());
     }
     Err(format!("{found:?}, where all before {end} should be committed").into())

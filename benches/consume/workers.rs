@@ -170,7 +170,7 @@ impl Sides<'_> {
 /// Waits until every event before `end` is committed.
 fn all_committed(group: WorkerGroup, end: u64) -> Result<WorkerGroup> {
     let started = Instant::now();
-    while group.stats().position.get() < end {
+    while group.stats().committed.get() < end {
         if !group.is_running() {
             group.wait()?;
             return Err("the workers have ended by themselves".into());

@@ -213,6 +213,18 @@ impl Board {
         });
     }
 
+    /// Whether another worker would find something to do, or to wait for.
+    pub(super) fn has_more(&self) -> bool {
+        !self.ready.is_empty() || !self.delayed.is_empty()
+    }
+
+    /// Whether a commit should not wait for more to be done: so much is done that there would soon be
+    /// no room, or nothing is under way.
+    pub(super) fn is_commit_due(&self) -> bool {
+        let is_idle = self.running.is_empty() && self.ready.is_empty();
+        self.finished_count > 0 && (is_idle || self.finished_count * 4 >= self.in_flight_count_max)
+    }
+
     /// Whether something was done that is not committed.
     pub(super) fn has_finished(&self) -> bool {
         self.finished_count > 0

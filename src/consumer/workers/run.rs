@@ -22,6 +22,8 @@ use crate::types::Position;
 const LOOKED_AT_COUNT_MAX: usize = 4_096;
 /// How many events are handed on at once.
 const HANDED_ON_COUNT_MAX: usize = 64;
+/// How long a commit waits for more to be done, so that it covers many.
+const COMMIT_DELAY: Duration = Duration::from_millis(2);
 /// How long it may take until it is committed that events were passed which are not to be handled.
 const PASSED_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -36,8 +38,10 @@ pub(super) struct Shared {
     board: Mutex<Progress>,
     /// Told when there may be something to handle.
     work: Condvar,
-    /// Told when there may be room for more, or something to commit.
+    /// Told when there may be something to commit.
     done: Condvar,
+    /// Told when there may be room for more.
+    room: Condvar,
     /// Told when a thread has ended.
     ended: Condvar,
     /// Whether no more is to be begun.
@@ -102,6 +106,7 @@ impl Shared {
             }),
             work: Condvar::new(),
             done: Condvar::new(),
+            room: Condvar::new(),
             ended: Condvar::new(),
             is_stopping: AtomicBool::new(false),
             handled_count: AtomicU64::new(0),
@@ -138,6 +143,7 @@ impl Shared {
     fn tell_all(&self) {
         self.work.notify_all();
         self.done.notify_all();
+        self.room.notify_all();
         self.ended.notify_all();
         // Who waits for events looks whether it is to stop.
         self.consumers.source.segments().wake();
@@ -273,14 +279,16 @@ impl Shared {
             progress.board.add(job, now);
         }
         progress.board.read_to(end);
+        let is_done = count == 0 || progress.board.has_finished();
         drop(progress);
-        if count == 1 {
+        if count > 0 {
+            // Who takes one wakes the next.
             self.work.notify_one();
-        } else if count > 1 {
-            self.work.notify_all();
         }
-        // What was passed or put aside is to be committed, too.
-        self.done.notify_all();
+        if is_done {
+            // What was passed or put aside is to be committed, too.
+            self.done.notify_one();
+        }
     }
 
     /// Waits until there is room for more events, and says for how many; `None` if it is to stop.
@@ -294,7 +302,7 @@ impl Shared {
             if room > 0 {
                 return Some(room.min(HANDED_ON_COUNT_MAX));
             }
-            self.done.wait(&mut progress);
+            self.room.wait(&mut progress);
         }
     }
 
@@ -313,13 +321,18 @@ impl Shared {
         if let Some((position, outcome)) = finished {
             let had_finished = progress.board.has_finished();
             progress.board.finish(position, outcome);
-            if !had_finished || self.is_stopping() {
-                self.done.notify_all();
+            if !had_finished || progress.board.is_commit_due() || self.is_stopping() {
+                self.done.notify_one();
             }
         }
         while !self.is_stopping() {
             match progress.board.next(Instant::now()) {
-                Next::Handle(job) => return Some(job),
+                Next::Handle(job) => {
+                    if progress.board.has_more() {
+                        self.work.notify_one();
+                    }
+                    return Some(job);
+                }
                 Next::Wait => self.work.wait(&mut progress),
                 Next::WaitUntil(at) => {
                     let left = at.saturating_duration_since(Instant::now());
@@ -388,7 +401,7 @@ impl Shared {
                     other => other?,
                 }
                 self.board.lock().board.end_commit(place);
-                self.done.notify_all();
+                self.room.notify_one();
             }
             if is_last {
                 return Ok(());
@@ -399,20 +412,28 @@ impl Shared {
     /// Waits until there is something to commit; says whether that is all there will be.
     fn wait_for_commit(&self) -> bool {
         let mut progress = self.board.lock();
+        // When there was something to commit first.
+        let mut since = None;
         loop {
             if self.is_stopping() && (progress.is_abandoned || !progress.board.is_running()) {
                 return true;
             }
-            if progress.board.has_finished() {
+            if progress.board.is_commit_due() {
                 return false;
             }
-            if progress.board.is_ahead() {
-                if self.done.wait_for(&mut progress, PASSED_COMMIT_INTERVAL).timed_out() {
-                    return false;
-                }
-            } else {
+            if !progress.board.is_ahead() {
                 self.done.wait(&mut progress);
+                since = None;
+                continue;
             }
+            let is_done = progress.board.has_finished();
+            let delay = if is_done { COMMIT_DELAY } else { PASSED_COMMIT_INTERVAL };
+            let deadline = *since.get_or_insert_with(Instant::now) + delay;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let _ = self.done.wait_for(&mut progress, left);
         }
     }
 }
