@@ -314,9 +314,9 @@ const TEETH: &[Tooth] = &[
     ),
     tooth(
         "progress in the log before a reset counts no more",
-        "src/consumer/entry.rs",
-        "state.log_from.is_some_and(|from| batch >= from) && position > state.place.end",
-        "position > state.place.end",
+        "src/consumer/found.rs",
+        "self.log_from.is_some_and(|from| at >= from) && position > self.place.end",
+        "position > self.place.end",
         &["consumers"],
     ),
     tooth(

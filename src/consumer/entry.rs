@@ -3,9 +3,13 @@
 //! Owns who may move it, what a move is checked against, and in which order what it says becomes
 //! durable: first the log, then the events that were put aside, then the place.
 
+use std::sync::Arc;
+
+use crate::consumer::found::FoundConsumer;
 use crate::consumer::keeper::{Keeper, ToKeep};
 use crate::consumer::parked::ParkedList;
 use crate::consumer::place::Place;
+use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::event::{Progress, Receipt};
 use crate::format::ParkedEntry;
@@ -64,22 +68,15 @@ pub(super) struct With<'a> {
 }
 
 impl Entry {
-    /// A consumer whose place is kept.
-    pub(super) fn new(
-        name: &str,
-        keeper: Keeper,
-        parked: ParkedList,
-        log_from: Option<Position>,
-    ) -> Self {
-        let slot = keeper.last();
-        let place = Place { end: slot.position, pending: slot.pending.clone() };
-        let owner = slot.owner;
+    /// A consumer that was just made, and whose place is kept.
+    pub(super) fn new(name: &str, keeper: Keeper, parked: ParkedList) -> Self {
+        let place = Place::at(keeper.last().position);
         let state = State {
             keeper,
             parked,
             place,
-            owner,
-            log_from,
+            owner: 0,
+            log_from: None,
             batch_end: Position::START,
             is_unkept: false,
             is_uncertain: false,
@@ -87,6 +84,20 @@ impl Entry {
             standing: Standing::Open,
         };
         Self { name: name.into(), state: Mutex::new(state) }
+    }
+
+    /// A consumer that was found.
+    pub(super) fn found(directory: &Arc<dyn Directory>, name: &str, found: FoundConsumer) -> Self {
+        let FoundConsumer { slot, parked, place, batch_end, log_from } = found;
+        let (store, owner) = (slot.store, slot.owner);
+        let keeper = Keeper::after(Arc::clone(directory), name, slot);
+        let parked = ParkedList::of(Arc::clone(directory), name, store, parked);
+        let Self { name, state } = Self::new(name, keeper, parked);
+        let mut state = state.into_inner();
+        state.is_unkept = batch_end.is_some();
+        state.batch_end = batch_end.unwrap_or_default();
+        (state.place, state.owner, state.log_from) = (place, owner, log_from);
+        Self { name, state: Mutex::new(state) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -130,7 +141,9 @@ impl Entry {
         with: &With<'_>,
     ) -> Result<()> {
         let mut state = self.hold(owner)?;
-        if state.check_move(&self.name, position, delivered, with)? {
+        let moves = state.check_move(&self.name, position, delivered, with)?;
+        // A batch may have said so that is not durable yet.
+        if moves || state.is_unkept {
             // What batches say later counts as well.
             let log_from = state.log_from.map(|_| with.visible.max(state.batch_end));
             state.keep(Place::at(position), log_from, with)?;
@@ -143,7 +156,11 @@ impl Entry {
     pub(super) fn reset(&self, owner: u64, position: Position, with: &With<'_>) -> Result<()> {
         let mut state = self.hold(owner)?;
         check_within(position, with)?;
-        state.keep(Place::at(position), None, with)?;
+        // It is later than any batch, whatever became of that.
+        let was_uncertain = std::mem::take(&mut state.is_uncertain);
+        let kept = state.keep(Place::at(position), None, with);
+        state.is_uncertain = was_uncertain && kept.is_err();
+        kept?;
         tell!(INFO, consumer = &*self.name, to = position.get(), "reset");
         Ok(())
     }
@@ -158,6 +175,10 @@ impl Entry {
         with: &With<'_>,
     ) -> Result<()> {
         let mut state = self.hold(owner)?;
+        if !parked.is_empty() {
+            // What is put aside must not be taken back: another event would be in its place.
+            with.log.sync_to(place.end.max(state.batch_end))?;
+        }
         state.parked.add(&self.name, parked)?;
         if place != state.place {
             state.keep(place, None, with)?;
@@ -186,15 +207,17 @@ impl Entry {
     ) -> Result<Receipt> {
         let mut state = self.hold(owner)?;
         state.check_move(&self.name, position, delivered, with)?;
-        if state.log_from.is_none() {
-            // From now on the log is looked through for it, if this process ends.
+        if state.log_from.is_none() || !state.keeper.is_sure() {
+            // From now on the log is looked through for it, if this process ends. What was found to
+            // say so may be in the page cache only.
             let place = Place::at(state.place.watermark());
             state.keep(place, Some(with.visible), with)?;
         }
         // It stays so if this panics.
-        state.is_uncertain = true;
+        let was_uncertain = std::mem::replace(&mut state.is_uncertain, true);
         let appended = append(Progress { consumer: self.name.clone(), position });
-        state.is_uncertain = matches!(appended, Err(Error::OutcomeUnknown { .. }));
+        let is_unknown = matches!(appended, Err(Error::OutcomeUnknown { .. }));
+        state.is_uncertain = was_uncertain || is_unknown;
         let receipt = appended?;
         state.place = Place::at(position);
         state.batch_end = receipt.end();
@@ -209,19 +232,14 @@ impl Entry {
         Ok(receipt)
     }
 
-    /// Takes over what a batch in the log says, when the store is opened.
-    pub(super) fn catch_up(&self, batch: Position, position: Position) {
-        let mut state = self.state.lock();
-        if state.log_from.is_some_and(|from| batch >= from) && position > state.place.end {
-            state.place = Place::at(position);
-            state.batch_end = batch.next();
-            state.is_unkept = true;
-        }
+    /// Whether there is more of the log to be looked through for it than there should be.
+    pub(super) fn is_log_long(&self, visible: Position) -> bool {
+        let log_from = self.state.lock().log_from;
+        log_from.is_some_and(|from| visible.since(from) > LOG_EVENT_COUNT_MAX)
     }
 
-    /// From where on the log must be looked through for what batches say of the consumer.
-    pub(super) fn log_from(&self) -> Option<Position> {
-        self.state.lock().log_from
+    pub(super) fn is_deleted(&self) -> bool {
+        self.state.lock().standing == Standing::Deleted
     }
 
     /// Keeps what batches have said of the place, so that the log need not be looked through for it.
@@ -247,7 +265,8 @@ impl Entry {
         }
     }
 
-    /// Deletes the consumer. Whoever has it open cannot move it any more.
+    /// Deletes the consumer. Whoever has it open cannot move it any more. If only the list of what it
+    /// has put aside could not be removed, it is deleted all the same.
     pub(super) fn delete(&self) -> Result<()> {
         let mut state = self.state.lock();
         if state.standing == Standing::Closed {

@@ -108,8 +108,8 @@ impl Feed {
         let CatchingUp::ByStream(stream, position) = &mut self.catching_up else {
             return self.read_log(count_max, looked_at_max);
         };
-        let mut events = Vec::new();
-        while events.len() < count_max {
+        let (mut events, mut looked_at_count) = (Vec::new(), 0);
+        while events.len() < count_max && looked_at_count < looked_at_max {
             // Looked at first: what the stream has before that is found.
             let visible = stream.visible_end()?;
             let Some(event) = stream.next().transpose()? else {
@@ -118,17 +118,21 @@ impl Feed {
                 self.catching_up = CatchingUp::ByLog;
                 break;
             };
+            looked_at_count += 1;
             *position = event.position().next();
-            events.push(event);
+            if self.filter.takes(&event.view()) {
+                events.push(event);
+            }
         }
         Ok(Read { events, is_all: false })
     }
 
     /// Whether to read the stream or the log.
     fn decide(&self) -> Result<CatchingUp> {
-        let Some(stream) = self.filter.stream() else { return Ok(CatchingUp::ByLog) };
+        let stream = self.filter.stream().filter(|_| self.cursor.has_index());
+        let Some(stream) = stream else { return Ok(CatchingUp::ByLog) };
         let from = self.cursor.next_position();
-        let mut stream = self.cursor.over_stream(stream).filtered(self.filter.clone());
+        let mut stream = self.cursor.over_stream(stream);
         let ahead = stream.visible_end()?.since(from);
         if ahead < SPARSE_EVENT_COUNT_MIN {
             return Ok(CatchingUp::ByLog);

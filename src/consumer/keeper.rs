@@ -61,6 +61,11 @@ impl Keeper {
         &self.last
     }
 
+    /// Whether what the medium has is known: the slot that was kept last, by this keeper.
+    pub(super) fn is_sure(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Keeps a place, durably. Up to where it is, the log must be durable.
     ///
     /// If it fails, a crash may leave the place that was to be kept or the one before.

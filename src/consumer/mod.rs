@@ -6,6 +6,7 @@
 mod builder;
 mod entry;
 mod feed;
+mod found;
 mod info;
 mod keeper;
 mod lag;
@@ -17,6 +18,7 @@ mod retrying;
 mod workers;
 
 pub use builder::ConsumerBuilder;
+pub(crate) use found::{FoundConsumers, find_consumers};
 pub use info::ConsumerInfo;
 pub use lag::Lag;
 pub use opened::Consumer;

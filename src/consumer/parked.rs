@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::directory::{Directory, read_small};
+use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::format::{
-    PARKED_COUNT_MAX, PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedEntry, ParkedFile, REASON_LEN_MAX,
-    consumer_file,
+    PARKED_COUNT_MAX, PARKED_SUFFIX, ParkedEntry, ParkedFile, REASON_LEN_MAX, consumer_file,
 };
 use crate::log::CONSUMERS;
 use crate::types::{Position, StoreId, Timestamp};
@@ -63,18 +62,15 @@ impl ParkedList {
         Self { directory, store, name, entries: BTreeMap::new() }
     }
 
-    /// Reads what the file names.
-    pub(super) fn load(&mut self) -> Result<()> {
-        let path = self.directory.path_of(&self.name);
-        let read = read_small(&*self.directory, &self.name, PARKED_FILE_LEN_MAX);
-        let Some(bytes) = read.map_err(Error::io("read", &path))? else { return Ok(()) };
-        let corrupt = |expected| Error::CorruptFile { path: path.clone(), expected };
-        let list = ParkedFile::decode(&bytes).map_err(|fault| corrupt(fault.0))?;
-        if list.store != self.store {
-            return Err(corrupt("parked events of this store"));
-        }
-        self.entries = list.entries.into_iter().map(|entry| (entry.position, entry)).collect();
-        Ok(())
+    /// A list with these events, as the file has them.
+    pub(super) fn of(
+        directory: Arc<dyn Directory>,
+        consumer: &str,
+        store: StoreId,
+        entries: Vec<ParkedEntry>,
+    ) -> Self {
+        let entries = entries.into_iter().map(|entry| (entry.position, entry)).collect();
+        Self { entries, ..Self::empty(directory, consumer, store) }
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &ParkedEntry> {

@@ -4,21 +4,21 @@
 //! asks. Read when the first one is asked for: a store whose consumers nobody uses opens without.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::consumer::builder::Start;
 use crate::consumer::entry::{Entry, With, check_within};
+use crate::consumer::found::find_consumers;
 use crate::consumer::info::ConsumerInfo;
 use crate::consumer::keeper::{Keeper, ToKeep};
 use crate::consumer::lag::{Lag, lag};
 use crate::consumer::parked::ParkedList;
 use crate::consumer::place::Place;
 use crate::cursor::Source;
-use crate::directory::{Directory, read_small};
+use crate::directory::Directory;
 use crate::error::{Error, Result};
-use crate::format::{SLOTS_LEN, Slot, consumer_file, consumer_of_file};
+use crate::format::consumer_file;
 use crate::log::{CONSUMERS, Log};
 use crate::sync::Mutex;
 use crate::types::{NameKind, Position, Timestamp, check_name};
@@ -75,7 +75,13 @@ impl Consumers {
         self.with_entries(|entries| {
             match entries.get(name) {
                 None => return Ok(false),
-                Some(Found::Sound(entry)) => entry.delete()?,
+                Some(Found::Sound(entry)) => {
+                    let deleted = entry.delete();
+                    if entry.is_deleted() {
+                        entries.remove(name);
+                    }
+                    return deleted.map(|()| true);
+                }
                 Some(Found::Damaged(_)) => {
                     let store = self.source.segments().store();
                     Keeper::new(Arc::clone(&self.directory), name, store).remove()?;
@@ -166,7 +172,8 @@ impl Consumers {
             Start::Beginning => Position::START,
             Start::End => with.visible,
             Start::Position(position) => position,
-            Start::Time(time) => self.source.position_at(time)?,
+            // The end may have moved meanwhile.
+            Start::Time(time) => self.source.position_at(time)?.min(with.visible),
         };
         check_within(position, &with)?;
         let folder = self.directory.create_folder(CONSUMERS);
@@ -179,74 +186,28 @@ impl Consumers {
         let mut keeper = Keeper::new(Arc::clone(&self.directory), name, store);
         let place = Place::at(position);
         keeper.keep(ToKeep { place, log_from: None, owner: 0, at: with.now })?;
-        Ok(Entry::new(name, keeper, parked, None))
+        Ok(Entry::new(name, keeper, parked))
     }
 
-    /// Reads the places of all consumers, and what the log says of them since.
     fn load(&self) -> Result<BTreeMap<Box<str>, Found>> {
-        let path = self.directory.path_of(CONSUMERS);
-        let files = match self.directory.list(CONSUMERS) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            listed => listed.map_err(Error::io("list", &path))?,
-        };
-        let mut entries = BTreeMap::new();
-        for name in files.iter().filter_map(|file| consumer_of_file(file)) {
-            let found = self.read(&name)?;
-            entries.insert(name.into_boxed_str(), found);
-        }
-        self.read_log(&entries)?;
-        Ok(entries)
-    }
-
-    fn read(&self, name: &str) -> Result<Found> {
-        let file = format!("{CONSUMERS}/{}", consumer_file(name));
-        let path = self.directory.path_of(&file);
-        let read = read_small(&*self.directory, &file, SLOTS_LEN).map_err(Error::io("read", &path));
-        let store = self.source.segments().store();
-        let slot = match Slot::latest(&read?.unwrap_or_default()) {
-            Ok(slot) if slot.store == store => slot,
-            Ok(_) => return Ok(Found::Damaged("a consumer of this store")),
-            Err(fault) => return Ok(Found::Damaged(fault.0)),
-        };
-        let mut parked = ParkedList::empty(Arc::clone(&self.directory), name, store);
-        match parked.load() {
-            Err(Error::CorruptFile { expected, .. }) => return Ok(Found::Damaged(expected)),
-            loaded => loaded?,
-        }
-        // What was not durable then may be gone, and the log have gone another way.
-        let visible = self.source.visible()?.position;
-        let log_from = slot.log_from.filter(|from| *from <= visible);
-        let keeper = Keeper::after(Arc::clone(&self.directory), name, slot);
-        Ok(Found::Sound(Arc::new(Entry::new(name, keeper, parked, log_from))))
-    }
-
-    /// Takes over what batches have said that are younger than what is kept.
-    fn read_log(&self, entries: &BTreeMap<Box<str>, Found>) -> Result<()> {
-        let sound = |found: &Found| match found {
-            Found::Sound(entry) => entry.log_from(),
-            Found::Damaged(_) => None,
-        };
-        let Some(from) = entries.values().filter_map(sound).min() else { return Ok(()) };
-        let segments = self.source.segments();
-        let visible = self.source.visible()?.position;
-        if from >= visible {
-            return Ok(());
-        }
-        let mut scanner = self.source.locate(from)?;
-        while scanner.position() < visible {
-            scanner = segments.cross(scanner)?;
-            let limit = segments.limit(&*segments.file(scanner.segment())?)?;
-            let stop = self.source.stop(&scanner, visible);
-            while scanner.position() < stop {
-                let (record, _) = scanner.read(limit)?;
-                let said = scanner.progress(&record);
-                if let Some((name, position)) = said
-                    && let Some(Found::Sound(entry)) = entries.get(name)
-                {
-                    entry.catch_up(record.parts.position, position);
-                }
+        let found = find_consumers(&self.source)?;
+        let known = found.into_iter().map(|(name, found)| {
+            let found = match found {
+                Ok(found) => Found::Sound(Arc::new(Entry::found(&self.directory, &name, found))),
+                Err(expected) => Found::Damaged(expected),
+            };
+            (name, found)
+        });
+        let entries: BTreeMap<_, _> = known.collect();
+        // So that the next one need not look through as much of the log.
+        let with = self.with()?;
+        for found in entries.values() {
+            if let Found::Sound(entry) = found
+                && entry.is_log_long(with.visible)
+            {
+                let _ = entry.settle(None, &with);
             }
         }
-        Ok(())
+        Ok(entries)
     }
 }

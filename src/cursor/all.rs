@@ -152,6 +152,11 @@ impl Cursor {
         Self::new(source, store).from(position)
     }
 
+    /// Whether there is an index that tells where the events of a stream are.
+    pub(crate) fn has_index(&self) -> bool {
+        self.source.is_index_usable()
+    }
+
     /// A cursor over one stream of the same log.
     pub(crate) fn over_stream(&self, stream: &str) -> StreamCursor {
         StreamCursor::new(Arc::clone(&self.source), Arc::clone(&self.store), stream)

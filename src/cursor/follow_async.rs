@@ -15,8 +15,9 @@ use crate::log::WakerId;
 /// What [`Follow`] gives, as a [`Stream`] of the `futures` crates. From [`Follow::into_async`].
 ///
 /// It runs on any runtime and needs none: a task that waits is woken by whoever appends. It ends where
-/// the iterator ends. What is there is read on the thread that polls, 128 KiB at most at a time, which is
-/// a copy from memory where the system has it cached. What else a store or a consumer is asked, to commit or to
+/// the iterator ends. What is there is read on the thread that polls, up to the next event that is to be
+/// given: a filter that passes much makes a poll long, and so does a stream while the index is being
+/// opened. What else a store or a consumer is asked, to commit or to
 /// close for instance, waits for the disk on the thread that calls: runtimes have ways to be told of that, such
 /// as tokio's `block_in_place`. Dropping it at any point leaves nothing behind, and
 /// loses nothing: what it has not given, a cursor at [`Cursor::next_position`] gives.

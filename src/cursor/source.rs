@@ -115,7 +115,7 @@ impl Source {
 
     /// Waits until an event at `position` is visible, for `timeout` at most; says whether it is.
     pub(crate) fn wait_for(&self, position: Position, timeout: Duration) -> Result<bool> {
-        let is_over = || self.closed.load(Ordering::Acquire);
+        let is_over = || self.closed.load(Ordering::SeqCst);
         let Some(_) = &self.tracker else {
             let is_visible = self.segments.wait_beyond(position, timeout, is_over);
             return self.check_open().map(|()| is_visible);
@@ -140,7 +140,7 @@ impl Source {
         position: Position,
         is_over: impl Fn() -> bool,
     ) -> Result<()> {
-        let is_over = || is_over() || self.closed.load(Ordering::Acquire);
+        let is_over = || is_over() || self.closed.load(Ordering::SeqCst);
         self.segments.wait_beyond(position, Duration::MAX, is_over);
         self.check_open()
     }

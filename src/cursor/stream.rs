@@ -287,11 +287,6 @@ impl StreamCursor {
         Ok(end.since(from))
     }
 
-    /// Gives only what `filter` takes.
-    pub(crate) fn filtered(self, filter: Filter) -> Self {
-        Self { filter, ..self }
-    }
-
     /// The end of what readers see.
     pub(crate) fn visible_end(&self) -> Result<Position> {
         self.source.visible().map(|end| end.position)

@@ -181,7 +181,11 @@ impl Log {
     /// Makes everything before `position`, which must be visible, durable, while others go on
     /// appending.
     pub(crate) fn sync_to(&self, position: Position) -> Result<()> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        // What is visible already may not be taken note of yet, by who leads.
+        while state.written.position < position && state.leading {
+            self.changed.wait(&mut state);
+        }
         if state.durable >= position {
             return Ok(());
         }

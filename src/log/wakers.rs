@@ -1,6 +1,7 @@
 //! Tasks that wait for the visible end to move.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -27,24 +28,30 @@ impl Wakers {
     /// Lets a task be woken once, in the place of `earlier`. Whoever calls this must look after it
     /// whether there is still something to wait for.
     pub(super) fn add(&self, waker: &Waker, earlier: Option<WakerId>) -> WakerId {
+        let waker = waker.clone();
         let mut waiting = self.waiting.lock();
         let id = earlier.unwrap_or_else(|| {
             waiting.next_id += 1;
             WakerId(waiting.next_id)
         });
-        waiting.by_id.insert(id, waker.clone());
+        // Cloning and dropping a waker calls code of others, which must find no lock held.
+        let replaced = waiting.by_id.insert(id, waker);
         self.count(&waiting);
+        drop(waiting);
+        drop(replaced);
         id
     }
 
     /// Lets a task not be woken.
     pub(super) fn remove(&self, id: WakerId) {
         let mut waiting = self.waiting.lock();
-        waiting.by_id.remove(&id);
+        let removed = waiting.by_id.remove(&id);
         self.count(&waiting);
+        drop(waiting);
+        drop(removed);
     }
 
-    /// Wakes all who wait.
+    /// Wakes all who wait. One that panics when it is woken harms no other, nor whoever has appended.
     pub(super) fn wake_all(&self) {
         if self.is_empty() {
             return;
@@ -53,7 +60,9 @@ impl Wakers {
         let by_id = std::mem::take(&mut waiting.by_id);
         self.count(&waiting);
         drop(waiting);
-        by_id.into_values().for_each(Waker::wake);
+        for waker in by_id.into_values() {
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

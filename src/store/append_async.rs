@@ -50,7 +50,8 @@ impl Cell {
         let waker = told.waker.take();
         drop(told);
         if let Some(waker) = waker {
-            waker.wake();
+            // A task that panics when it is woken harms no other.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 }
@@ -115,12 +116,24 @@ impl Store {
         drop(waiting);
         // The thread itself does not keep the store open.
         let queue = Arc::clone(&self.inner.queue);
-        let begun = thread::Builder::new()
-            .name("annals-append".to_owned())
-            .spawn(move || while append_waiting(&queue) {});
+        let begun = thread::Builder::new().name("annals-append".to_owned()).spawn(move || {
+            let leaving = Leaving(&queue);
+            while append_waiting(leaving.0) {}
+        });
         if begun.is_err() {
             // Blocking is better than never.
             while append_waiting(&self.inner.queue) {}
+        }
+    }
+}
+
+/// Says that the thread is gone, whatever has ended it.
+struct Leaving<'a>(&'a Queue);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.waiting.lock().has_thread = false;
         }
     }
 }

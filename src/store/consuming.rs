@@ -32,7 +32,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`], [`Error::Closed`]; after [`Error::Io`] a restart finds it or does not.
+    /// [`Error::InvalidName`], [`Error::Closed`], [`Error::Corrupt`] from reading the log for what batches
+    /// say of consumers; after [`Error::Io`] a restart finds it or does not.
     pub fn delete_consumer(&self, name: &str) -> Result<bool> {
         self.inner.consumers.delete(name)
     }

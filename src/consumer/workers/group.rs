@@ -53,11 +53,13 @@ impl WorkerGroup {
         let shared = Arc::new(Shared::new(&consumer, workers, handler));
         // Dropped if a thread cannot be begun: those that were end then.
         let mut group = Self { shared, threads: Vec::new(), is_done: false };
-        group.begin("annals-commit", |shared| shared.run(Role::Committer))?;
+        let consumer = Arc::new(consumer);
+        let committing = Arc::clone(&consumer);
+        group.begin("annals-commit", |shared| shared.run(Role::Committer, committing))?;
         for _ in 0..count {
-            group.begin("annals-worker", |shared| shared.run(Role::Worker))?;
+            group.begin("annals-worker", Shared::run_worker)?;
         }
-        group.begin("annals-reader", |shared| shared.run_reader(consumer))?;
+        group.begin("annals-reader", |shared| shared.run(Role::Reader, consumer))?;
         Ok(group)
     }
 

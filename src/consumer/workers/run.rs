@@ -14,6 +14,7 @@ use crate::consumer::workers::board::{Board, Job, Next, Outcome};
 use crate::consumer::workers::{Handler, OnFailure, Workers};
 use crate::consumer::{Consumer, Consumers, Delivery, HandlerError};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 use crate::trace::{span, tell};
 use crate::types::Position;
@@ -22,6 +23,8 @@ use crate::types::Position;
 const LOOKED_AT_COUNT_MAX: usize = 4_096;
 /// How many events are handed on at once.
 const HANDED_ON_COUNT_MAX: usize = 64;
+/// No pause before a handler is tried again is longer: a year.
+const PAUSE_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// How long a commit waits for more to be done, so that it covers many.
 const COMMIT_DELAY: Duration = Duration::from_millis(2);
 /// How long it may take until it is committed that events were passed which are not to be handled.
@@ -61,10 +64,10 @@ pub(super) struct Progress {
     is_abandoned: bool,
 }
 
-/// What one of the threads does.
+/// What one of the threads does that are no workers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
-    Worker,
+    Reader,
     Committer,
 }
 
@@ -73,13 +76,14 @@ struct Ending<'a>(&'a Shared);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        let mut progress = self.0.board.lock();
-        progress.thread_count -= 1;
         if std::thread::panicking() {
-            // A bug, and no handler's: those are caught.
-            self.0.is_stopping.store(true, Ordering::SeqCst);
+            // A bug, for what others have written is caught.
+            let source = "a thread of the workers panicked".into();
+            let consumer = self.0.name().to_owned();
+            let (position, attempt) = (Position::START, 0);
+            self.0.fail(Error::HandlerFailed { consumer, position, attempt, source });
         }
-        drop(progress);
+        self.0.board.lock().thread_count -= 1;
         self.0.tell_all();
     }
 }
@@ -209,39 +213,39 @@ impl Shared {
         self.board.lock().failure.take()
     }
 
-    /// Does what a thread of this role does, until it is to stop.
-    pub(super) fn run(&self, role: Role) {
+    /// Handles events, until it is to stop.
+    pub(super) fn run_worker(&self) {
         let _ending = Ending(self);
-        match role {
-            Role::Worker => self.work(),
-            Role::Committer => {
-                if let Err(error) = self.commit() {
-                    self.fail(error);
-                }
-            }
-        }
+        self.work();
     }
 
-    /// Reads, and hands on what is to be handled.
-    pub(super) fn run_reader(&self, consumer: Consumer) {
+    /// Does what `role` does, until it is to stop. Meanwhile `consumer` keeps the store open: to the last
+    /// commit, and no longer, for whoever is told of the end may want to open it again.
+    pub(super) fn run(&self, role: Role, consumer: Arc<Consumer>) {
         let _ending = Ending(self);
-        match self.read(&consumer) {
+        let done = match role {
+            Role::Reader => self.read(&consumer),
+            Role::Committer => self.commit(),
+        };
+        match done {
             // The store was closed: what is done by then is committed, if it can be.
             Ok(()) | Err(Error::Closed) => self.stop(),
             Err(error) => self.fail(error),
         }
-        // It keeps the store open, which whoever is told of the end may want to open again.
         drop(consumer);
     }
 
     fn read(&self, consumer: &Consumer) -> Result<()> {
         let place = consumer.place();
-        self.read_pending(consumer, &place.pending)?;
+        // A crash may have come between what was put aside and the place.
+        let parked = self.entry.look().parked.entries().map(|entry| entry.position).collect();
+        self.read_pending(consumer, &place.pending, &parked)?;
         let mut feed = consumer.feed.anew(place.end);
         while let Some(room) = self.wait_for_room() {
             let Read { events, is_all } = feed.read(room, LOOKED_AT_COUNT_MAX)?;
             let end = feed.next_position();
-            let jobs = events.into_iter().map(|event| self.job(event)).collect::<Vec<_>>();
+            let events = events.into_iter().filter(|event| !parked.contains(&event.position()));
+            let jobs = events.map(|event| self.job(event)).collect::<Result<Vec<_>>>()?;
             self.hand_on(jobs, end);
             if is_all {
                 self.consumers.source.wait_for_unless(end, || self.is_stopping())?;
@@ -250,25 +254,35 @@ impl Shared {
         Ok(())
     }
 
-    /// Hands on what was not done when later events were, but what is put aside meanwhile.
-    fn read_pending(&self, consumer: &Consumer, pending: &[Position]) -> Result<()> {
-        let parked: HashSet<_> =
-            self.entry.look().parked.entries().map(|entry| entry.position).collect();
+    /// Hands on what was not done when later events were, but what is put aside.
+    fn read_pending(
+        &self,
+        consumer: &Consumer,
+        pending: &[Position],
+        parked: &HashSet<Position>,
+    ) -> Result<()> {
         for position in pending {
             if parked.contains(position) {
                 self.board.lock().board.pass(*position);
                 continue;
             }
             let event = consumer.feed.everything_from(*position).next()?;
-            let jobs = event.into_iter().map(|event| self.job(event)).collect();
-            self.hand_on(jobs, position.next());
+            let job = event.map(|event| self.job(event)).transpose()?;
+            self.hand_on(job.into_iter().collect(), position.next());
         }
         Ok(())
     }
 
-    fn job(&self, event: crate::event::Event) -> Job {
-        let key = (self.workers.key)(&event);
-        Job { event, key, attempt: 1 }
+    fn job(&self, event: Event) -> Result<Job> {
+        let key = catch_unwind(AssertUnwindSafe(|| (self.workers.key)(&event)));
+        match key {
+            Ok(key) => Ok(Job { event, key, attempt: 1 }),
+            Err(panic) => Err(self.failed(event.position(), 0, said(&*panic))),
+        }
+    }
+
+    fn failed(&self, position: Position, attempt: u32, source: HandlerError) -> Error {
+        Error::HandlerFailed { consumer: self.name().to_owned(), position, attempt, source }
     }
 
     fn hand_on(&self, jobs: Vec<Job>, end: Position) {
@@ -310,8 +324,16 @@ impl Shared {
     fn work(&self) {
         let mut finished = None;
         while let Some(job) = self.next_job(finished.take()) {
-            let position = job.event.position();
-            finished = Some((position, self.handle(job)));
+            let (position, attempt) = (job.event.position(), job.attempt);
+            // Also what an error says of itself is written by others, and so may the clock be.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.handle(job)));
+            finished = Some((
+                position,
+                outcome.unwrap_or_else(|panic| {
+                    self.fail(self.failed(position, attempt, said(&*panic)));
+                    Outcome::Leave
+                }),
+            ));
         }
     }
 
@@ -367,14 +389,14 @@ impl Shared {
             "a handler failed"
         );
         if attempt <= self.workers.retry_count {
-            return Outcome::RetryAt(Instant::now() + self.workers.pause_after(attempt));
+            let pause = self.workers.pause_after(attempt).min(PAUSE_MAX);
+            return Outcome::RetryAt(Instant::now() + pause);
         }
         let holds = match self.workers.on_failure {
             OnFailure::Park => false,
             OnFailure::HoldBack => true,
             OnFailure::Stop => {
-                let consumer = self.name().to_owned();
-                self.fail(Error::HandlerFailed { consumer, position, attempt, source: error });
+                self.fail(self.failed(position, attempt, error));
                 return Outcome::Leave;
             }
         };
@@ -389,17 +411,9 @@ impl Shared {
             if progress.board.is_ahead() {
                 let (place, parked) = progress.board.begin_commit();
                 drop(progress);
-                let with = self.consumers.with();
-                let committed = with
-                    .and_then(|with| self.entry.advance(self.owner, place.clone(), &parked, &with));
-                match committed {
-                    // What is done is given again when the store is next opened.
-                    Err(Error::Closed) => {
-                        self.stop();
-                        return Ok(());
-                    }
-                    other => other?,
-                }
+                // If the store was closed, what is done is given again when it is next opened.
+                let with = self.consumers.with()?;
+                self.entry.advance(self.owner, place.clone(), &parked, &with)?;
                 self.board.lock().board.end_commit(place);
                 self.room.notify_one();
             }
