@@ -268,7 +268,7 @@ impl World {
             reader.reopened(&infos, &self.ledger);
         }
         Manager::reopened(&infos, &self.ledger);
-        assert!(infos.iter().all(|info| info.position <= store.end()));
+        assert!(infos.iter().all(|info| info.committed <= store.end()));
         self.store = Some(store);
     }
 }
@@ -366,17 +366,17 @@ impl Scene {
                 committed.inspect(|()| ledger.made_durable(place))
             }
             Act::Reset(count) => {
-                let place = Consumer::position(consumer).get().saturating_sub(count);
+                let place = Consumer::committed(consumer).get().saturating_sub(count);
                 let reset = consumer.reset_to(place);
                 self.places.put(Some(place), ledger, &reset);
                 reset
             }
             Act::Drop => {
                 let (store, consumer) = self.open.take().unwrap();
-                let place = consumer.position();
+                let place = consumer.committed();
                 drop(consumer);
                 let consumer = store.consumer("c").stream("q").open()?;
-                assert_eq!(Consumer::position(&consumer), place);
+                assert_eq!(Consumer::committed(&consumer), place);
                 self.open = Some((store, consumer));
                 Ok(())
             }
@@ -545,7 +545,7 @@ fn put_aside_and_cut_off(calls: u64, on_failure: OnFailure) -> Simulation {
 /// Waits until workers have committed all that there is, or have ended.
 fn wait_for(group: &WorkerGroup, store: &Store) {
     let begun = Instant::now();
-    while group.is_running() && group.stats().position < store.end() {
+    while group.is_running() && group.stats().committed < store.end() {
         assert!(begun.elapsed() < LONG, "{group:?}");
         thread::sleep(Duration::from_micros(50));
     }

@@ -70,7 +70,7 @@ fn work(path: &Path) {
     };
     tell("WORKING");
     answering.join().unwrap();
-    while group.stats().position < store.end() {
+    while group.stats().committed < store.end() {
         assert!(group.is_running(), "{:?}", group.wait());
         thread::sleep(Duration::from_millis(1));
     }

@@ -191,9 +191,17 @@ impl Entry {
     pub(super) fn change_parked<T>(
         &self,
         owner: u64,
+        with: &With<'_>,
         change: impl FnOnce(&mut ParkedList, &str) -> Result<T>,
     ) -> Result<T> {
-        change(&mut self.hold(owner)?.parked, &self.name)
+        let mut state = self.hold(owner)?;
+        if !state.keeper.is_sure() {
+            // What is let go of must not come again, because the place that has passed it was in the
+            // page cache only.
+            let (place, log_from) = (state.place.clone(), state.log_from);
+            state.keep(place, log_from, with)?;
+        }
+        change(&mut state.parked, &self.name)
     }
 
     /// Moves the place forwards with a batch that `append` appends: both are durable, or neither is.

@@ -196,7 +196,8 @@ impl Consumer {
     /// [`Error::TakenOver`](crate::Error::TakenOver), [`Error::Io`](crate::Error::Io),
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn dismiss_parked(&mut self, position: impl Into<Position>) -> Result<bool> {
-        self.entry.change_parked(self.owner, |parked, _| parked.take(position.into()))
+        let with = self.consumers.with()?;
+        self.entry.change_parked(self.owner, &with, |parked, _| parked.take(position.into()))
     }
 
     /// Calls `handler` for each event that was put aside, in the order of their positions. Those that it

@@ -38,7 +38,8 @@ pub(super) fn retry(
         let delivery = read(consumer, parked.position, attempt)?;
         match handler(&delivery) {
             Ok(()) => {
-                entry.change_parked(owner, |list, _| list.take(parked.position))?;
+                let with = consumer.consumers.with()?;
+                entry.change_parked(owner, &with, |list, _| list.take(parked.position))?;
                 retried.handled_count += 1;
             }
             Err(error) => {
@@ -47,7 +48,8 @@ pub(super) fn retry(
                 }
                 let reason = shortened(&error.to_string());
                 let again = ParkedEntry { attempt_count: attempt, reason, ..parked };
-                entry.change_parked(owner, |list, name| list.add(name, &[again]))?;
+                let with = consumer.consumers.with()?;
+                entry.change_parked(owner, &with, |list, name| list.add(name, &[again]))?;
                 retried.left_count += 1;
             }
         }

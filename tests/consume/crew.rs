@@ -204,7 +204,7 @@ impl Crew {
         let mut book = self.book.lock().unwrap();
         book.begin_life();
         book.is_mended = true;
-        let place = consumer.position();
+        let place = consumer.committed();
         let retried = consumer.retry_parked(|delivery| {
             book.note_done(delivery, true);
             if delivery.event().position() >= place {
@@ -230,7 +230,7 @@ impl Crew {
     fn settle(&self, store: &Store, time: Duration) -> bool {
         let begun = Instant::now();
         let group = self.group.as_ref().unwrap();
-        while group.is_running() && group.stats().position < store.end() {
+        while group.is_running() && group.stats().committed < store.end() {
             if begun.elapsed() > time {
                 return false;
             }

@@ -39,7 +39,7 @@ impl Manager {
                 // Any place between the last answer and the next question says the same.
                 let answered = ledger.answered().len();
                 let next = ledger.questions().nth(answered).map_or(ledger.end(), |(at, _)| at);
-                let place = random.u64(Consumer::position(consumer).get().min(next)..=next);
+                let place = random.u64(Consumer::committed(consumer).get().min(next)..=next);
                 consumer.reset_to(place)?;
                 ledger.made_durable(place);
             }
@@ -50,7 +50,7 @@ impl Manager {
 
     fn open(&mut self, store: &Store, ledger: &Ledger) -> Result<()> {
         let consumer = store.consumer(NAME).event_types(["question"]).open()?;
-        check(Consumer::position(&consumer).get(), ledger);
+        check(Consumer::committed(&consumer).get(), ledger);
         self.consumer = Some(consumer);
         Ok(())
     }
@@ -68,7 +68,7 @@ impl Manager {
         let Some(last) = questions.last() else {
             if random.bool() {
                 consumer.commit_delivered()?;
-                ledger.made_durable(Consumer::position(consumer).get());
+                ledger.made_durable(Consumer::committed(consumer).get());
             }
             return Ok(false);
         };
@@ -84,7 +84,7 @@ impl Manager {
         ledger.append(&answers, durability, |batch| {
             store.append_and_commit(batch, consumer, place)
         })?;
-        check(Consumer::position(consumer).get(), ledger);
+        check(Consumer::committed(consumer).get(), ledger);
         Ok(true)
     }
 
@@ -110,7 +110,7 @@ impl Manager {
     /// Checks where it is once the store is opened again.
     pub(crate) fn reopened(infos: &[ConsumerInfo], ledger: &Ledger) {
         let info = infos.iter().find(|info| info.name == NAME);
-        check(info.map_or(0, |info| info.position.get()), ledger);
+        check(info.map_or(0, |info| info.committed.get()), ledger);
     }
 }
 

@@ -62,7 +62,7 @@ impl Places {
     /// Compares where it is found with where it may be, and goes by that.
     pub(crate) fn reopened(&mut self, infos: &[ConsumerInfo], ledger: &Ledger) {
         let info = infos.iter().find(|info| info.name == self.name);
-        let place = info.map(|info| info.position.get());
+        let place = info.map(|info| info.committed.get());
         let places: Vec<_> = self.kept.iter().map(|kept| self.of(kept, ledger)).collect();
         assert!(places.contains(&place), "{}: {place:?} is none of {places:?}", self.name);
         let found = Kept { place, notes_from: ledger.end() };

@@ -75,7 +75,7 @@ impl Reader {
             self.places.put(Some(start), ledger, &created);
         }
         let consumer = opened?;
-        let place = Consumer::position(&consumer).get();
+        let place = Consumer::committed(&consumer).get();
         assert_eq!(place, known.unwrap_or(start), "{}", self.name);
         assert_eq!((consumer.next_position().get(), consumer.replay_end().get()), (place, end));
         if known.is_none() {
@@ -128,7 +128,7 @@ impl Reader {
             committed?;
         }
         self.committed = place;
-        assert_eq!(self.consumer.as_ref().unwrap().position().get(), place);
+        assert_eq!(self.consumer.as_ref().unwrap().committed().get(), place);
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl Reader {
         let consumer = self.consumer.as_mut().unwrap();
         ledger
             .append(&[note], durability, |batch| store.append_and_commit(batch, consumer, place))?;
-        assert_eq!(Consumer::position(consumer).get(), place);
+        assert_eq!(Consumer::committed(consumer).get(), place);
         self.committed = place;
         Ok(())
     }
