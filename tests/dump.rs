@@ -502,3 +502,51 @@ fn wrong_arguments_end_with_2_and_help_has_an_example() {
     let version = Dumped::of(dumper().arg("--version").output().unwrap()).sound();
     assert_eq!(version, format!("annals-dump {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn consumers_are_listed_with_what_only_the_log_says_of_them() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..5 {
+        store.append("orders", Expected::Any, [NewEvent::text("placed", n.to_string())]).unwrap();
+    }
+    let mut billing = store.consumer("billing").open().unwrap();
+    let mut mailer = store.consumer("購\u{202e}物").open().unwrap();
+    assert_eq!((billing.by_ref().take(3).count(), mailer.by_ref().count()), (3, 5));
+    mailer.commit(4).unwrap();
+    let batch = Batch::new().append("bills", Expected::Any, [NewEvent::text("billed", "2")]);
+    store.append_and_commit(batch, &mut billing, 3).unwrap();
+    assert_eq!(
+        place.dump("consumers", &[]).sound(),
+        format!(
+            "committed  behind  pending  parked  committed at                    consumer\n\
+             {:>9}  {:>6}  {:>7}  {:>6}  {NOW}  billing\n\
+             {:>9}  {:>6}  {:>7}  {:>6}  {NOW}  購\\u{{202e}}物\n",
+            3, 3, 0, 0, 4, 2, 0, 0
+        )
+    );
+    let lines = place.dump("consumers", &["--format", "jsonl"]).sound();
+    let billing = lines.lines().next().unwrap();
+    assert_eq!(
+        billing,
+        format!(
+            "{{\"consumer\":\"billing\",\"committed\":3,\"lag_event_count\":3,\
+             \"pending_count\":0,\"parked_count\":0,\"committed_at\":\"{NOW}\"}}"
+        )
+    );
+}
+
+#[test]
+fn a_damaged_consumer_is_named_and_the_others_are_listed() {
+    let place = Place::new();
+    let store = place.open();
+    store.append("orders", Expected::Any, [NewEvent::text("placed", "")]).unwrap();
+    for name in ["a", "b"] {
+        store.consumer(name).open().unwrap();
+    }
+    store.close().unwrap();
+    fs::write(place.path.join("consumers/a"), [7; 16_384]).unwrap();
+    let dumped = place.dump("consumers", &["--format", "jsonl"]);
+    assert_eq!((dumped.code, dumped.out.lines().count()), (1, 1));
+    assert!(dumped.err.contains("consumers/a is corrupt"), "{}", dumped.err);
+}

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use annals::inspect::{
-    Inspection, json_line, segment_file, segment_table, stream_table, text_line,
+    Inspection, consumer_table, json_line, segment_file, segment_table, stream_table, text_line,
 };
 use annals::{Error, Event, Position};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
@@ -45,6 +45,9 @@ enum Command {
     /// Lists the segment files, by reading their headers and footers
     #[command(after_help = "Example:\n  annals-dump segments quakes.annals")]
     Segments(Input),
+    /// Lists the consumers: how far each has committed, how far that is behind, what it has parked
+    #[command(after_help = "Example:\n  annals-dump consumers shop.annals")]
+    Consumers(Input),
 }
 
 #[derive(Args, Debug)]
@@ -134,12 +137,14 @@ fn main() -> ExitCode {
 fn run(command: &Command, out: &mut impl Write) -> Result<Vec<Finding>, Stop> {
     let (Command::Events(Events { input, .. })
     | Command::Streams(input)
-    | Command::Segments(input)) = command;
+    | Command::Segments(input)
+    | Command::Consumers(input)) = command;
     let store = Inspection::open(&input.store)?;
     let errors = match command {
         Command::Events(events) => print_events(&store, events, out)?,
         Command::Streams(_) => print_streams(&store, input.format, out)?,
         Command::Segments(_) => print_segments(&store, input.format, out)?,
+        Command::Consumers(_) => print_consumers(&store, input.format, out)?,
     };
     Ok(findings(&errors, store.damage(), store.trailing_len()))
 }
@@ -204,6 +209,23 @@ fn print_segments(
         Format::Jsonl => {
             for segment in &segments {
                 writeln!(out, "{}", segment.json_line())?;
+            }
+        }
+    }
+    Ok(errors)
+}
+
+fn print_consumers(
+    store: &Inspection,
+    format: Format,
+    out: &mut impl Write,
+) -> Result<Vec<Error>, Stop> {
+    let (consumers, errors) = store.consumers()?;
+    match format {
+        Format::Text => out.write_all(consumer_table(&consumers).as_bytes())?,
+        Format::Jsonl => {
+            for consumer in &consumers {
+                writeln!(out, "{}", consumer.json_line())?;
             }
         }
     }

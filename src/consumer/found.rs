@@ -57,7 +57,7 @@ impl FoundConsumer {
 }
 
 /// The consumers of a store, by name; of one whose files are damaged, what they should be.
-pub(crate) type FoundConsumers = BTreeMap<Box<str>, Result<FoundConsumer, &'static str>>;
+type FoundConsumers = BTreeMap<Box<str>, Result<FoundConsumer, &'static str>>;
 
 /// Finds the consumers of the store that `source` reads.
 pub(crate) fn find_consumers(source: &Source) -> Result<FoundConsumers> {

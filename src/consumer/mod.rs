@@ -18,7 +18,7 @@ mod retrying;
 mod workers;
 
 pub use builder::ConsumerBuilder;
-pub(crate) use found::{FoundConsumers, find_consumers};
+pub(crate) use found::{FoundConsumer, find_consumers};
 pub use info::ConsumerInfo;
 pub use lag::Lag;
 pub use opened::Consumer;

@@ -151,6 +151,10 @@ impl Inspection {
         report
     }
 
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
     pub(super) fn segments_seen(&self) -> &Segments {
         self.source.segments()
     }

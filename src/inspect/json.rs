@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::event::{ContentType, Event};
 use crate::inspect::escape::push_escaped;
-use crate::inspect::{SegmentSummary, StreamSummary, segment_file};
+use crate::inspect::{ConsumerSummary, SegmentSummary, StreamSummary, segment_file};
 use crate::types::Timestamp;
 
 /// An event as one line of JSON, without a line feed.
@@ -71,6 +71,22 @@ impl StreamSummary {
         object.value("first_recorded_at", Quoted(self.first_recorded_at));
         object.value("last_recorded_at", Quoted(self.last_recorded_at));
         object.value("payload_len", self.payload_len);
+        object.finish()
+    }
+}
+
+impl ConsumerSummary {
+    /// The summary as one line of JSON, without a line feed, with the fields `consumer`,
+    /// `committed`, `lag_event_count`, `pending_count`, `parked_count` and `committed_at`.
+    #[must_use]
+    pub fn json_line(&self) -> String {
+        let mut object = Object::new();
+        object.string("consumer", &self.name);
+        object.value("committed", self.committed);
+        object.value("lag_event_count", self.lag_event_count);
+        object.value("pending_count", self.pending_count);
+        object.value("parked_count", self.parked_count);
+        object.value("committed_at", Quoted(self.committed_at));
         object.finish()
     }
 }

@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod consumers;
 mod escape;
 mod inspection;
 #[cfg(feature = "json")]
@@ -33,6 +34,7 @@ mod streams;
 mod table;
 mod text;
 
+pub use consumers::{ConsumerSummary, consumer_table};
 pub use inspection::Inspection;
 #[cfg(feature = "json")]
 pub use json::json_line;
