@@ -561,12 +561,20 @@ fn what_a_crash_takes_back_is_not_put_aside() {
     for calls in 0..30 {
         let disk = put_aside_and_cut_off(calls, OnFailure::Park);
         for seed in 0..20 {
-            let store = disk.crash(seed).open(&Options::new()).unwrap();
+            let disk = disk.crash(seed);
+            let store = disk.open(&Options::new()).unwrap();
+            let end = store.end().get();
+            // Other events are where those were that it took back.
+            for n in 0..4 {
+                let event = NewEvent::text("t", n.to_string());
+                store.append("others", Expected::Any, [event]).unwrap();
+            }
+            store.close().unwrap();
+            let store = disk.open(&Options::new()).unwrap();
             if store.consumers().unwrap().is_empty() {
                 continue;
             }
-            let consumer = store.consumer("c").open().unwrap();
-            let (aside, end) = (aside(&consumer), store.end().get());
+            let aside = aside(&store.consumer("c").open().unwrap());
             assert!(
                 aside.iter().all(|at| *at < end),
                 "calls {calls}, seed {seed}: {aside:?} of {end}"
