@@ -417,8 +417,10 @@ fn those_who_wait_for_a_group_that_fails_are_all_told() {
 #[test]
 fn a_thread_that_panics_while_it_writes_leaves_nobody_waiting() {
     let disk = Simulation::new();
-    // Nothing is sealed and no checkpoint written, so that only a group is synced.
+    // Nothing is sealed and no checkpoint written, and the file of the note is there, so that only a
+    // group is synced.
     let store = disk.open(&Options::new()).unwrap();
+    store.append("s", Expected::Any, [NewEvent::bytes("t", [0])]).unwrap();
     disk.inject(Fault::next(Call::Sync, ErrorKind::Other).after(10).panicking());
     let threads: Vec<_> = (0..6)
         .map(|n| {
