@@ -218,11 +218,12 @@ impl Board {
         !self.ready.is_empty() || !self.delayed.is_empty()
     }
 
-    /// Whether a commit should not wait for more to be done: so much is done that there would soon be
-    /// no room, or nothing is under way.
+    /// Whether a commit should not wait for more to be done: half the room there is beside what is
+    /// under way is taken by what is done, or nothing is under way.
     pub(super) fn is_commit_due(&self) -> bool {
         let is_idle = self.running.is_empty() && self.ready.is_empty();
-        self.finished_count > 0 && (is_idle || self.finished_count * 4 >= self.in_flight_count_max)
+        let room = self.in_flight_count_max.saturating_sub(self.running.len());
+        self.finished_count > 0 && (is_idle || self.finished_count * 2 >= room)
     }
 
     /// Whether something was done that is not committed.

@@ -124,7 +124,7 @@ impl Workers {
     pub fn new(count: usize) -> Self {
         Self {
             count,
-            in_flight_count_max: 256,
+            in_flight_count_max: count.saturating_mul(4).clamp(256, PENDING_COUNT_MAX),
             key: Arc::new(|event| xxh3_64(event.stream().as_bytes())),
             retry_count: 0,
             backoff: Duration::from_millis(10)..=Duration::from_secs(10),
@@ -133,7 +133,7 @@ impl Workers {
     }
 
     /// How many events may be in flight: read and not yet committed. From the number of workers to
-    /// 1,000. Default: 256, or the number of workers if that is more.
+    /// 1,000. Default: 256, or four times the number of workers if that is more, and 1,000 at most.
     ///
     /// It bounds what a crash repeats, and the memory.
     pub fn in_flight_max(mut self, count: usize) -> Self {

@@ -26,7 +26,7 @@ const HANDED_ON_COUNT_MAX: usize = 64;
 /// No pause before a handler is tried again is longer: a year.
 const PAUSE_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// How long a commit waits for more to be done, so that it covers many.
-const COMMIT_DELAY: Duration = Duration::from_millis(2);
+const COMMIT_DELAY: Duration = Duration::from_millis(5);
 /// How long it may take until it is committed that events were passed which are not to be handled.
 const PASSED_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
