@@ -264,3 +264,33 @@ fn a_clock_that_panics_costs_only_the_future_that_asked_it() {
     }
     assert_eq!((panics, store.end()), (1, Position::new(8)));
 }
+
+/// Panics when it is woken, as some do whose runtime is gone.
+struct Broken;
+
+impl Wake for Broken {
+    fn wake(self: Arc<Self>) {
+        panic!("the runtime is gone")
+    }
+}
+
+#[test]
+fn a_waker_that_panics_harms_neither_those_who_append_nor_other_tasks() {
+    let dir = place();
+    let store = Store::open(dir.path().join("store")).unwrap();
+    let (broken, waiting) = (Waker::from(Arc::new(Broken)), waking());
+    let mut streams = [store.read_all(), store.read_all()].map(|all| all.follow().into_async());
+    for (stream, waker) in streams.iter_mut().zip([&broken, &Waker::from(Arc::clone(&waiting))]) {
+        assert!(poll(stream, waker).map(is_caught_up) == Poll::Ready(true));
+        assert!(poll(stream, waker).is_pending());
+    }
+    store.append_batch(batch(0)).unwrap();
+    assert_eq!(waiting.count.load(Ordering::SeqCst), 1);
+    for n in 1..20 {
+        let mut appending = store.append_async(batch(n));
+        let _ = Pin::new(&mut appending).poll(&mut Context::from_waker(&broken));
+        drop(appending);
+    }
+    // Its thread goes on, and the store takes appends.
+    assert_eq!(block_on(store.append_async(batch(20))).unwrap().end(), Position::new(42));
+}

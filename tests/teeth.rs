@@ -335,7 +335,7 @@ const TEETH: &[Tooth] = &[
     ),
     tooth(
         "what is put aside is not handled again",
-        "src/consumer/workers/run.rs",
+        "src/consumer/workers/reading.rs",
         "filter(|event| !parked.contains(&event.position()));",
         "filter(|event| event.position() < end);",
         &["consuming"],

@@ -474,3 +474,47 @@ fn nothing_of_workers_that_were_stopped_keeps_their_store_open() {
         group.stop(LONG).unwrap();
     }
 }
+
+/// An error that panics when it is asked what it says.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+#[test]
+fn code_of_others_that_panics_ends_the_workers_and_is_told() {
+    let (_, store) = store_of(3, 3);
+    let workers = Workers::new(2).key(|event| {
+        assert!(event.position() != Position::new(1), "no key");
+        event.stream().to_owned()
+    });
+    let is_told = |result: annals::Result<()>, words: &str| match result {
+        Err(Error::HandlerFailed { position, source, .. }) => {
+            assert_eq!(position, Position::new(1));
+            assert!(source.to_string().contains(words), "{source}");
+        }
+        other => panic!("{other:?}"),
+    };
+    is_told(run(&store, workers, |_| Ok(())).wait(), "no key");
+    let workers = Workers::new(2).on_failure(OnFailure::Park);
+    let consumer = store.consumer("d").open().unwrap();
+    let group = consumer.run(workers, |delivery| {
+        if delivery.event().position() == Position::new(1) { Err(Unspeakable) } else { Ok(()) }
+    });
+    is_told(group.unwrap().wait(), "no words");
+    // A pause that no clock can tell is a long one.
+    let workers = Workers::new(1).retries(1, Duration::MAX..=Duration::MAX);
+    let group = run(&store, workers, |_| Err("never".to_owned()));
+    let deadline = Instant::now() + LONG;
+    while group.stats().failed_count < 3 {
+        assert!(Instant::now() < deadline, "{group:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    group.stop(LONG).unwrap();
+}

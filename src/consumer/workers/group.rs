@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::consumer::Consumer;
-use crate::consumer::workers::run::{Role, Shared};
+use crate::consumer::workers::shared::{Role, Shared};
 use crate::consumer::workers::{Handler, Workers};
 use crate::error::{Error, Result};
 use crate::sync::Ordering;

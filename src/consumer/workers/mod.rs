@@ -3,8 +3,11 @@
 //! Owns what is promised to handlers, and the threads. Which event is handled when is in `board`.
 
 mod board;
+mod committing;
 mod group;
-mod run;
+mod handling;
+mod reading;
+mod shared;
 
 use std::fmt;
 use std::ops::RangeInclusive;
