@@ -622,3 +622,67 @@ fn a_consumer_of_a_rare_stream_gives_all_of_it_and_passes_the_rest() {
     let none = store.consumer("f").stream("none").open().unwrap();
     assert_eq!(numbers(none), [0; 0]);
 }
+
+/// The process ends between write and sync: the place that is found is in the page cache only, until it
+/// is committed, though that moves nothing.
+#[test]
+fn a_commit_of_the_place_that_was_found_makes_it_durable() {
+    let (disk, store) = store_of(3);
+    let mut consumer = store.consumer("c").open().unwrap();
+    for position in 1..3 {
+        assert_eq!(consumer.by_ref().take(1).count(), 1);
+        if position == 2 {
+            disk.die_after(disk.call_count() + 1);
+        }
+        assert_eq!(consumer.commit(position).is_ok(), position == 1);
+    }
+    let restarted = disk.restart();
+    let store = open(&restarted);
+    let mut consumer = store.consumer("c").open().unwrap();
+    assert_eq!(consumer.committed(), Position::new(2));
+    let places = || (0..50).map(|seed| open(&restarted.crash(seed)).consumers().unwrap());
+    assert!(places().any(|infos| infos[0].committed == Position::new(1)), "it may be lost");
+    consumer.commit(2).unwrap();
+    assert!(places().all(|infos| infos[0].committed == Position::new(2)));
+}
+
+/// From where on the log must be looked through for a consumer, as its file says.
+fn log_from(disk: &Simulation) -> u64 {
+    let files = disk.files();
+    let (_, bytes) = files.iter().find(|(name, _)| name == "consumers/c").unwrap();
+    let slot = &bytes[newest(bytes)];
+    u64::from_le_bytes(slot[56..64].try_into().unwrap())
+}
+
+#[test]
+fn how_much_of_the_log_is_looked_through_for_progress_is_bounded() {
+    let disk = Simulation::new();
+    let store = questions(&disk, 2);
+    let mut consumer = store.consumer("c").stream("questions").open().unwrap();
+    let noise = || {
+        for _ in 0..14 {
+            let events = (0..5_000).map(|_| NewEvent::text("noise", ""));
+            let batch = Batch::new().durability(annals::Durability::Buffered);
+            store.append_batch(batch.append("noise", Expected::Any, events)).unwrap();
+        }
+    };
+    let mut answer_one = || {
+        let event = consumer.next().unwrap().unwrap();
+        let answer = NewEvent::bytes("answer", event.payload().to_vec());
+        let batch = Batch::new().append("answers", Expected::Any, [answer]);
+        store.append_and_commit(batch, &mut consumer, event.position().next()).unwrap()
+    };
+    answer_one();
+    assert_eq!(log_from(&disk), 2);
+    noise();
+    // A consumer that goes on says from time to time how far it is.
+    let answered = answer_one();
+    assert_eq!(log_from(&disk), answered.end().get());
+    // Of one that does not, the next process does.
+    noise();
+    store.sync().unwrap();
+    let disk = disk.restart();
+    let store = open(&disk);
+    assert_eq!(store.consumers().unwrap()[0].committed, Position::new(2));
+    assert_eq!(log_from(&disk), u64::MAX);
+}

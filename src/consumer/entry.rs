@@ -142,8 +142,9 @@ impl Entry {
     ) -> Result<()> {
         let mut state = self.hold(owner)?;
         let moves = state.check_move(&self.name, position, delivered, with)?;
-        // A batch may have said so that is not durable yet.
-        if moves || state.is_unkept {
+        // A batch may have said so that is not durable yet, or a slot that was found and may be in the
+        // page cache only.
+        if moves || state.is_unkept || !state.keeper.is_sure() {
             // What batches say later counts as well.
             let log_from = state.log_from.map(|_| with.visible.max(state.batch_end));
             state.keep(Place::at(position), log_from, with)?;

@@ -258,10 +258,6 @@ impl Consumer {
 impl Followable for Consumer {}
 
 impl sealed::Sealed for Consumer {
-    fn take_next(&mut self) -> Result<Option<Event>> {
-        self.feed.next()
-    }
-
     fn wait_for_next(&self, timeout: Duration) -> Result<bool> {
         self.feed.wait(timeout)
     }

@@ -14,9 +14,7 @@ use crate::event::Event;
 pub(crate) mod sealed {
     use super::{Arc, Duration, Event, Result, Source};
 
-    pub trait Sealed {
-        /// The next event that is there.
-        fn take_next(&mut self) -> Result<Option<Event>>;
+    pub trait Sealed: Iterator<Item = Result<Event>> {
         /// Waits until there may be one, and says whether there may.
         fn wait_for_next(&self, timeout: Duration) -> Result<bool>;
         /// Whether there will never be another one.
@@ -34,10 +32,6 @@ impl Followable for Cursor {}
 impl Followable for StreamCursor {}
 
 impl sealed::Sealed for Cursor {
-    fn take_next(&mut self) -> Result<Option<Event>> {
-        self.next().transpose()
-    }
-
     fn wait_for_next(&self, timeout: Duration) -> Result<bool> {
         self.wait(timeout)
     }
@@ -53,10 +47,6 @@ impl sealed::Sealed for Cursor {
 }
 
 impl sealed::Sealed for StreamCursor {
-    fn take_next(&mut self) -> Result<Option<Event>> {
-        self.next().transpose()
-    }
-
     fn wait_for_next(&self, timeout: Duration) -> Result<bool> {
         self.wait(timeout)
     }
@@ -193,7 +183,7 @@ impl<C: Followable> Follow<C> {
         if self.failed {
             return Ok(None);
         }
-        match self.cursor.take_next() {
+        match self.cursor.next().transpose() {
             Ok(Some(event)) => {
                 self.is_caught_up = false;
                 Ok(Some(Followed::Event(event)))
