@@ -66,6 +66,7 @@ pub mod simulation;
 mod store;
 mod sync;
 mod trace;
+pub mod transfer;
 mod types;
 pub mod verify;
 

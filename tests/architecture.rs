@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the bottom up. Modules of one layer do not know each other, but for those at
 /// the bottom, which are one vocabulary.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["types", "error", "event", "options", "clock", "report", "sync", "trace"],
     &["format", "directory"],
     &["segment"],
@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 9] = [
     &["cursor", "verify"],
     &["consumer"],
     &["store", "inspect"],
+    &["transfer"],
     &["simulation"],
     &["fuzzing"],
 ];

@@ -1,0 +1,80 @@
+//! `annals-dump`: shows what is in a store, checks, copies and moves it.
+//!
+//! Owns the list of the commands and the exit codes. What a command does is in
+//! [`annals::inspect`] and [`annals::transfer`]: here arguments are parsed and results printed.
+//! `docs/dump.md` is the page for its users.
+
+mod commands;
+mod findings;
+mod output;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{ColorChoice, Parser, Subcommand};
+
+use crate::findings::{Finding, Stop};
+use crate::output::Out;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is well
+  1  something was found: damage, or lines that cannot be imported. What is sound was printed or
+     done, and what is not is named on stderr
+  2  wrong arguments
+  3  not a store, or one of a newer format
+  4  the operating system refused to read or to write
+  5  the store is open elsewhere, for a command that writes";
+
+/// Shows what is in an annals store, also beside a running application and if it is damaged;
+/// checks, repairs, copies and moves it.
+#[derive(Debug, Parser)]
+#[command(name = "annals-dump", version, after_help = EXIT_CODES, color = ColorChoice::Never)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Events(commands::Events),
+    Streams(commands::Streams),
+    Segments(commands::Segments),
+    Consumers(commands::Consumers),
+}
+
+impl Command {
+    /// Prints to `out`, and returns what is to be said on stderr once all that is sound is printed.
+    fn run(&self, out: &mut Out) -> Result<Vec<Finding>, Stop> {
+        match self {
+            Self::Events(command) => command.run(out),
+            Self::Streams(command) => command.run(out),
+            Self::Segments(command) => command.run(out),
+            Self::Consumers(command) => command.run(out),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut out = Out::stdout();
+    let printed = arguments.command.run(&mut out);
+    let flushed = out.flush();
+    let findings = match printed.and_then(|findings| Ok(flushed.map(|()| findings)?)) {
+        Ok(findings) => findings,
+        Err(stop) => stop.finding().into_iter().collect(),
+    };
+    findings::say(&findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_hang_together() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,1 @@
+//! Moving events between stores, files and other programs.
