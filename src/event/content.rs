@@ -44,7 +44,22 @@ const CODES: [(ContentType, u8, &str); 8] = [
     (ContentType::Avro, 7, "application/avro"),
 ];
 
+/// How the media type begins of an encoding that has none; its number follows.
+const OTHER_PREFIX: &str = "application/x-annals-";
+
 impl ContentType {
+    /// The encoding that a media type names, as [`ContentType`] is written: `application/json` for
+    /// instance. `None` if it names none that annals knows.
+    #[must_use]
+    pub fn from_media_type(text: &str) -> Option<Self> {
+        let named = CODES.iter().find(|(_, _, media_type)| *media_type == text);
+        named.map(|(named, _, _)| *named).or_else(|| {
+            let code = text.strip_prefix(OTHER_PREFIX)?.parse().ok().map(Self::from_code)?;
+            // Others are written by their names.
+            (matches!(code, Self::Other(_)) && code.to_string() == text).then_some(code)
+        })
+    }
+
     /// The first code that is the application's to give a meaning.
     const APPLICATION_START: u8 = 128;
 
@@ -117,7 +132,7 @@ impl fmt::Display for ContentType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match CODES.iter().find(|(of, _, _)| of == self) {
             Some((_, _, media_type)) => f.write_str(media_type),
-            None => write!(f, "application/x-annals-{}", self.code()),
+            None => write!(f, "{OTHER_PREFIX}{}", self.code()),
         }
     }
 }
@@ -129,7 +144,17 @@ mod tests {
     #[test]
     fn every_code_stands_for_one_encoding() {
         for code in 0..=u8::MAX {
-            assert_eq!(ContentType::from_code(code).code(), code);
+            let content_type = ContentType::from_code(code);
+            assert_eq!(content_type.code(), code);
+            let media_type = content_type.to_string();
+            assert_eq!(ContentType::from_media_type(&media_type), Some(content_type));
+        }
+    }
+
+    #[test]
+    fn what_no_encoding_is_written_as_names_none() {
+        for text in ["", "application/x-annals-1", "application/x-annals-0200", "text/html"] {
+            assert_eq!(ContentType::from_media_type(text), None, "{text}");
         }
     }
 

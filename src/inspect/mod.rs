@@ -33,11 +33,15 @@ mod segments;
 mod streams;
 mod table;
 mod text;
+mod verdict;
 
 pub use consumers::{ConsumerSummary, consumer_table};
 pub use inspection::Inspection;
 #[cfg(feature = "json")]
-pub use json::json_line;
+pub(crate) use json::{LINE_VERSION, Object};
+#[cfg(feature = "json")]
+pub use json::{json_line, push_exact_json_line, push_json_line};
 pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
 pub use streams::{StreamSummary, stream_table};
 pub use text::text_line;
+pub use verdict::report_text;

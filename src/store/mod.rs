@@ -13,6 +13,7 @@ mod open;
 mod open_index;
 mod opening;
 mod read_only;
+mod rebuild;
 mod repair;
 mod stats;
 #[cfg(feature = "async")]
