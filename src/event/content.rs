@@ -1,5 +1,6 @@
 //! What the bytes of a payload are.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -48,6 +49,15 @@ const CODES: [(ContentType, u8, &str); 8] = [
 const OTHER_PREFIX: &str = "application/x-annals-";
 
 impl ContentType {
+    /// How this encoding is written, such as `application/json`.
+    #[must_use]
+    pub fn media_type(self) -> Cow<'static, str> {
+        match CODES.iter().find(|(of, _, _)| *of == self) {
+            Some((_, _, media_type)) => Cow::Borrowed(media_type),
+            None => Cow::Owned(format!("{OTHER_PREFIX}{}", self.code())),
+        }
+    }
+
     /// The encoding that a media type names, as [`ContentType`] is written: `application/json` for
     /// instance. `None` if it names none that annals knows.
     #[must_use]
@@ -130,10 +140,7 @@ fn decode_bincode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Cause> {
 impl fmt::Display for ContentType {
     /// Writes the media type, such as `application/json`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match CODES.iter().find(|(of, _, _)| of == self) {
-            Some((_, _, media_type)) => f.write_str(media_type),
-            None => write!(f, "{OTHER_PREFIX}{}", self.code()),
-        }
+        f.write_str(&self.media_type())
     }
 }
 

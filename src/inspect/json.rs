@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::event::{ContentType, Event, EventView};
 use crate::inspect::escape::push_escaped;
 use crate::inspect::{ConsumerSummary, SegmentSummary, StreamSummary, segment_file};
-use crate::types::Timestamp;
+use crate::types::{EventId, Timestamp};
 
 /// The version of the lines: the first field, `v`, of each. A later version may mean something else
 /// by a field, or lack one.
@@ -60,14 +60,14 @@ fn push_event(line: &mut String, event: EventView<'_>, json: Json) {
     object.number("position", event.position().get());
     object.string("stream", event.stream());
     object.number("revision", event.revision().get());
-    object.value("recorded_at", Quoted(event.recorded_at()));
-    object.value("ends_batch", event.ends_batch());
-    object.value("id", Quoted(event.id()));
+    object.time("recorded_at", Some(event.recorded_at()));
+    object.raw("ends_batch", if event.ends_batch() { "true" } else { "false" });
+    object.plain("id", event.id().hyphenated(&mut [0; EventId::TEXT_LEN]));
     object.string("type", event.event_type());
-    object.value("content_type", Quoted(event.content_type()));
+    object.plain("content_type", &event.content_type().media_type());
     object.strings("tags", event.tags());
     match event.metadata() {
-        [] => object.value("metadata", "null"),
+        [] => object.raw("metadata", "null"),
         metadata => object.string_or_base64("metadata", metadata),
     }
     if let Some(key) = event.idempotency_key() {
@@ -186,12 +186,15 @@ impl<'a> Object<'a> {
         object
     }
 
+    #[inline]
     fn key(&mut self, key: &str) {
         if !self.is_empty {
             self.line.push(',');
         }
         self.is_empty = false;
-        self.line.extend(["\"", key, "\":"]);
+        self.line.push('"');
+        self.line.push_str(key);
+        self.line.push_str("\":");
     }
 
     /// Adds a value that is written as JSON.
@@ -228,7 +231,15 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn number(&mut self, key: &str, number: u64) {
-        self.value(key, number);
+        self.raw(key, itoa::Buffer::new().format(number));
+    }
+
+    /// Adds text without quotes, backslashes and control characters.
+    pub(crate) fn plain(&mut self, key: &str, text: &str) {
+        self.key(key);
+        self.line.push('"');
+        self.line.push_str(text);
+        self.line.push('"');
     }
 
     pub(crate) fn string(&mut self, key: &str, text: &str) {
@@ -250,8 +261,13 @@ impl<'a> Object<'a> {
 
     pub(crate) fn time(&mut self, key: &str, time: Option<Timestamp>) {
         match time {
-            Some(time) => self.value(key, Quoted(time)),
-            None => self.value(key, "null"),
+            Some(time) => {
+                self.key(key);
+                self.line.push('"');
+                time.push_to(self.line);
+                self.line.push('"');
+            }
+            None => self.raw(key, "null"),
         }
     }
 

@@ -214,17 +214,18 @@ fn open_to_write(path: &Path) -> Result<Store, Stop> {
 /// What was done, for people.
 fn said(import: &Importing) -> String {
     let progress = import.progress();
-    let mut text =
-        format!("imported {} events in {} batches", progress.imported_count, progress.batch_count);
+    let mut parts = vec![format!(
+        "imported {} events in {} batches",
+        progress.imported_count, progress.batch_count
+    )];
     if progress.known_count > 0 {
-        text += &format!("; {} were there already", progress.known_count);
+        parts.push(format!("{} were there already", progress.known_count));
     }
     if progress.moved_count > 0 {
-        text += &format!(
-            "; {} were recorded later than at their own time, which is not after that of the event \
-             before",
+        parts.push(format!(
+            "{} were recorded later than at their own time, which is not after that of the event before",
             progress.moved_count
-        );
+        ));
     }
-    text
+    parts.join("; ")
 }
