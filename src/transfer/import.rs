@@ -8,13 +8,11 @@ use crate::error::Result;
 use crate::store::Store;
 use crate::transfer::incoming::{Incoming, LineFault};
 use crate::transfer::known::{Known, Standing};
-use crate::transfer::lines::Lines;
 use crate::transfer::load::{Load, Numbering};
+use crate::transfer::parse::{Chunk, Parser};
 use crate::transfer::{CloudEvents, PlainLines, exact};
 use crate::types::Timestamp;
 
-/// Lines between two calls of whoever watches.
-const WATCH_INTERVAL: u64 = 1 << 12;
 /// How far ahead of the clock an event may have happened, in nanoseconds: clocks differ. The store's
 /// own times must not come to lie behind for long.
 const AHEAD_MAX_NS: i64 = 86_400_000_000_000;
@@ -76,6 +74,16 @@ pub struct ImportProgress {
     pub moved_count: u64,
 }
 
+/// Whether an import has come to the end of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Completeness {
+    /// It has.
+    Whole,
+    /// Whoever watched has ended it.
+    Partial,
+}
+
 impl Import {
     /// An import of lines of this format.
     #[must_use]
@@ -107,12 +115,12 @@ impl Import {
     /// the store; also if the input ends within a batch. What an append fails with, and
     /// [`Error::Io`](crate::Error::Io) if the input cannot be read. What was before is in the store,
     /// in whole batches, and [`Import::progress`] tells how much.
-    pub fn run(&mut self, store: &Store, input: impl BufRead) -> Result<()> {
+    pub fn run(&mut self, store: &Store, input: impl BufRead + Send) -> Result<()> {
         self.run_watched(store, input, |_| ControlFlow::Continue(())).map(|_| ())
     }
 
-    /// As [`Import::run`], and calls `watch` every some thousand lines, which may end the import by
-    /// returning [`ControlFlow::Break`]. Returns whether it was not ended so.
+    /// As [`Import::run`], and calls `watch` now and then, which may end the import by
+    /// returning [`ControlFlow::Break`], and says whether it did.
     ///
     /// # Errors
     ///
@@ -120,44 +128,59 @@ impl Import {
     pub fn run_watched(
         &mut self,
         store: &Store,
-        input: impl BufRead,
+        input: impl BufRead + Send,
         watch: impl FnMut(&ImportProgress) -> ControlFlow<()>,
-    ) -> Result<bool> {
+    ) -> Result<Completeness> {
         self.progress = ImportProgress::default();
         let loaded = self.load(store, input, watch);
         // What was imported before an error is to stay as well.
         let synced = if self.progress.imported_count > 0 { store.sync() } else { Ok(()) };
-        loaded.and_then(|is_complete| synced.map(|()| is_complete))
+        loaded.and_then(|completeness| synced.map(|()| completeness))
     }
 
     fn load(
         &mut self,
         store: &Store,
-        input: impl BufRead,
+        input: impl BufRead + Send,
         mut watch: impl FnMut(&ImportProgress) -> ControlFlow<()>,
-    ) -> Result<bool> {
+    ) -> Result<Completeness> {
         let mut known = Known::of(store);
         let mut load = Load::new(store, self.numbering)?;
-        let mut lines = Lines::new(input);
         let latest = SystemClock.now().as_nanos().saturating_add(AHEAD_MAX_NS);
-        let latest = Timestamp::from_nanos(latest);
-        loop {
-            let Some(line) = lines.next()? else { break };
-            let number = line.number;
-            let in_line = |fault: LineFault| fault.in_line(number);
-            let incoming = self.format.read(number, line.bytes, latest).map_err(in_line)?;
-            self.progress.line_count = number;
-            self.progress.read_len = lines.read_len;
-            match self.standing(&mut known, &incoming)?.map_err(in_line)? {
-                Standing::Known => self.progress.known_count += 1,
-                Standing::New => load.add(number, incoming, &mut self.progress)?,
+        let format = self.format.clone();
+        let mut ended = None;
+        Parser::new(input, &format, Timestamp::from_nanos(latest)).run(|chunk| {
+            ended = self.take(chunk, &mut known, &mut load).transpose();
+            if ended.is_none() && watch(&self.progress).is_continue() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
             }
-            if number.is_multiple_of(WATCH_INTERVAL) && watch(&self.progress).is_break() {
-                return Ok(false);
+        });
+        ended.unwrap_or(Ok(Completeness::Partial))
+    }
+
+    /// Appends the events of a chunk; at the end of the input, what has been waiting as well.
+    fn take(
+        &mut self,
+        chunk: Chunk,
+        known: &mut Known,
+        load: &mut Load<'_>,
+    ) -> Result<Option<Completeness>> {
+        for (line, incoming) in chunk.events {
+            let standing = self.standing(known, &incoming)?;
+            match standing.map_err(|fault| fault.in_line(line))? {
+                Standing::Known => self.progress.known_count += 1,
+                Standing::New => load.add(line, incoming, &mut self.progress)?,
             }
         }
-        load.finish(&mut self.progress)?;
-        Ok(watch(&self.progress).is_continue())
+        self.progress.line_count = chunk.line_count;
+        self.progress.read_len = chunk.read_len;
+        match chunk.end {
+            None => Ok(None),
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) => load.finish(&mut self.progress).map(|()| Some(Completeness::Whole)),
+        }
     }
 
     fn standing(
@@ -176,7 +199,12 @@ impl Import {
 
 impl LineFormat {
     /// Reads a line; `latest` is the latest time at which anything can have happened.
-    fn read(&self, number: u64, line: &[u8], latest: Timestamp) -> Result<Incoming, LineFault> {
+    pub(super) fn read(
+        &self,
+        number: u64,
+        line: &[u8],
+        latest: Timestamp,
+    ) -> Result<Incoming, LineFault> {
         let incoming = match self {
             Self::Exact => return exact::read(line),
             Self::CloudEvents(cloud) => cloud.read(line)?,

@@ -21,7 +21,7 @@ pub(super) struct Lines<R> {
     /// How many lines were read.
     count: u64,
     /// How many bytes were read.
-    pub(super) read_len: u64,
+    read_len: u64,
 }
 
 /// A line, and its number.
@@ -35,6 +35,16 @@ pub(super) struct NumberedLine<'a> {
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(input: R) -> Self {
         Self { input, line: Vec::new(), count: 0, read_len: 0 }
+    }
+
+    /// How many lines were read.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many bytes were read.
+    pub(super) fn read_len(&self) -> u64 {
+        self.read_len
     }
 
     /// The next line that has anything but white space, without what ends it.

@@ -11,7 +11,7 @@ use crate::segment::wide;
 use crate::store::Store;
 use crate::transfer::import::ImportProgress;
 use crate::transfer::incoming::{Incoming, LineFault, Place};
-use crate::types::{Position, Revision, Timestamp};
+use crate::types::{NameHashes, Position, Revision, Timestamp};
 
 /// The most events that become one batch, where the input does not say what a batch is.
 const BATCH_COUNT_MAX: usize = 1_000;
@@ -38,6 +38,8 @@ pub(super) struct Load<'a> {
     /// Recorded time of the last event in the store.
     last: Option<Timestamp>,
     pending: Pending,
+    /// Of each stream in that batch, the revision after the last one's.
+    ends: HashMap<String, Revision, NameHashes>,
     unsynced_len: usize,
 }
 
@@ -53,8 +55,6 @@ struct Pending {
     time: Option<Timestamp>,
     /// The place of the last one.
     place: Option<Place>,
-    /// Of each stream in it, the revision after the last one's.
-    ends: HashMap<String, Revision>,
 }
 
 impl<'a> Load<'a> {
@@ -65,6 +65,7 @@ impl<'a> Load<'a> {
             numbering,
             last: last.map(|event| event.recorded_at()),
             pending: Pending::default(),
+            ends: HashMap::default(),
             unsynced_len: 0,
         })
     }
@@ -82,7 +83,8 @@ impl<'a> Load<'a> {
         } else if !self.pending.takes(&incoming) {
             self.append(progress)?;
         }
-        self.pending.add(line, incoming, self.numbering);
+        let expected = self.expected(&incoming);
+        self.pending.add(line, incoming, expected);
         if place.is_some_and(|place| place.ends_batch) {
             self.append(progress)?;
         }
@@ -98,7 +100,7 @@ impl<'a> Load<'a> {
             }
             Some(before) if place.position != before.position.next() => NOT_NEXT,
             None if place.position != self.store.end() => NOT_AT_END,
-            _ if !self.pending.has_revision(incoming) => {
+            _ if self.ends.get(&incoming.stream).is_some_and(|end| *end != place.revision) => {
                 "its revision does not follow from that of its stream's event before"
             }
             _ => return Ok(()),
@@ -106,9 +108,27 @@ impl<'a> Load<'a> {
         Err(LineFault::new(fault).in_line(line))
     }
 
+    /// What is expected of the stream of an event that keeps its place: about the stream as it was
+    /// before the batch, so nothing from its second event on.
+    fn expected(&mut self, incoming: &Incoming) -> Expected {
+        let Some(place) = incoming.place.filter(|_| self.numbering == Numbering::Kept) else {
+            return Expected::Any;
+        };
+        let end = place.revision.next();
+        if let Some(known) = self.ends.get_mut(&incoming.stream) {
+            *known = end;
+            return Expected::Any;
+        }
+        if !place.ends_batch {
+            self.ends.insert(incoming.stream.clone(), end);
+        }
+        Expected::from(place.revision)
+    }
+
     /// Appends what has come to be a batch, if anything has.
     pub(super) fn append(&mut self, progress: &mut ImportProgress) -> Result<()> {
         let pending = std::mem::take(&mut self.pending);
+        self.ends.clear();
         if pending.event_count == 0 {
             return Ok(());
         }
@@ -165,13 +185,7 @@ impl Pending {
         is_same_time && (incoming.place.is_some() || !is_full)
     }
 
-    /// Whether the revision of an event follows from those of its stream in this batch.
-    fn has_revision(&self, incoming: &Incoming) -> bool {
-        let end = self.ends.get(&incoming.stream);
-        end.is_none_or(|end| incoming.place.is_none_or(|place| place.revision == *end))
-    }
-
-    fn add(&mut self, line: u64, incoming: Incoming, numbering: Numbering) {
+    fn add(&mut self, line: u64, incoming: Incoming, expected: Expected) {
         let Incoming { stream, event, time, place, .. } = incoming;
         if self.event_count == 0 {
             self.line = line;
@@ -179,17 +193,6 @@ impl Pending {
         }
         self.event_count += 1;
         self.payload_len += event.payload.len();
-        let mut expected = Expected::Any;
-        if let Some(place) = place.filter(|_| numbering == Numbering::Kept) {
-            let end = place.revision.next();
-            if let Some(known) = self.ends.get_mut(&stream) {
-                *known = end;
-            } else {
-                // What is expected is about the stream as it was before the batch.
-                expected = Expected::from(place.revision);
-                self.ends.insert(stream.clone(), end);
-            }
-        }
         self.place = place;
         self.batch.push(stream, expected, event);
     }

@@ -46,11 +46,13 @@ mod lines;
 #[cfg(feature = "json")]
 mod load;
 #[cfg(feature = "json")]
+mod parse;
+#[cfg(feature = "json")]
 mod plain;
 
 #[cfg(feature = "json")]
 pub use cloud::CloudEvents;
 #[cfg(feature = "json")]
-pub use import::{Import, ImportProgress, LineFormat};
+pub use import::{Completeness, Import, ImportProgress, LineFormat};
 #[cfg(feature = "json")]
 pub use plain::{PlainLines, TimeUnit};

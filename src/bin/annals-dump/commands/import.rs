@@ -187,7 +187,7 @@ impl Import {
 
     /// What is read, and how many bytes it has if that is known.
     #[expect(clippy::disallowed_types, reason = "it is no file of a store")]
-    fn open_input(&self) -> Result<(Box<dyn BufRead>, u64), Stop> {
+    fn open_input(&self) -> Result<(Box<dyn BufRead + Send>, u64), Stop> {
         let Some(path) = self.file() else {
             let stdin = BufReader::with_capacity(READ_LEN, io::stdin());
             return Ok((Box::new(stdin), 0));
