@@ -268,6 +268,12 @@ impl Store {
         self.inner.opening.report(&self.inner.recovery)
     }
 
+    /// The most bytes that the records of one batch may have.
+    #[cfg(feature = "json")]
+    pub(crate) fn batch_len_max(&self) -> u64 {
+        self.inner.log.batch_len_max()
+    }
+
     /// The identity that the store got when it was created.
     #[must_use]
     pub fn id(&self) -> StoreId {

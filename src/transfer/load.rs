@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::event::{Batch, Expected, Receipt};
+use crate::format::record_len;
 use crate::options::Durability;
 use crate::segment::wide;
 use crate::store::Store;
@@ -15,10 +16,10 @@ use crate::types::{NameHashes, Position, Revision, Timestamp};
 
 /// The most events that become one batch, where the input does not say what a batch is.
 const BATCH_COUNT_MAX: usize = 1_000;
-/// The most bytes of payloads that do.
-const BATCH_LEN_MAX: usize = 1 << 20;
-/// Bytes of payloads after which all is synced: what a loss of power may take back of an import.
-const SYNC_LEN: usize = 16 << 20;
+/// The most bytes of their records that do, unless the store takes less.
+const BATCH_LEN_MAX: u64 = 1 << 20;
+/// Bytes of records after which all is synced: what a loss of power may take back of an import.
+const SYNC_LEN: u64 = 16 << 20;
 
 /// Whether events keep the places that they had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,9 @@ pub(super) struct Load<'a> {
     pending: Pending,
     /// Of each stream in that batch, the revision after the last one's.
     ends: HashMap<String, Revision, NameHashes>,
-    unsynced_len: usize,
+    /// The most bytes of what becomes one batch.
+    batch_len_max: u64,
+    unsynced_len: u64,
 }
 
 /// Events that are to be one batch.
@@ -48,7 +51,8 @@ pub(super) struct Load<'a> {
 struct Pending {
     batch: Batch,
     event_count: usize,
-    payload_len: usize,
+    /// Bytes of their records.
+    len: u64,
     /// The number of the line of the first one.
     line: u64,
     /// When the first one was recorded, or happened.
@@ -66,6 +70,7 @@ impl<'a> Load<'a> {
             last: last.map(|event| event.recorded_at()),
             pending: Pending::default(),
             ends: HashMap::default(),
+            batch_len_max: store.batch_len_max().min(BATCH_LEN_MAX),
             unsynced_len: 0,
         })
     }
@@ -78,13 +83,15 @@ impl<'a> Load<'a> {
         progress: &mut ImportProgress,
     ) -> Result<()> {
         let place = incoming.place;
+        let len = wide(record_len(&incoming.stream, &incoming.event, None));
         if place.is_some() && self.numbering == Numbering::Kept {
             self.check(line, &incoming)?;
-        } else if !self.pending.takes(&incoming) {
+        } else if !self.pending.takes(&incoming, self.batch_len_max.saturating_sub(len)) {
             self.append(progress)?;
         }
         let expected = self.expected(&incoming);
         self.pending.add(line, incoming, expected);
+        self.pending.len += len;
         if place.is_some_and(|place| place.ends_batch) {
             self.append(progress)?;
         }
@@ -152,7 +159,7 @@ impl<'a> Load<'a> {
         progress.imported_count += event_count;
         progress.batch_count += 1;
         progress.moved_count += if is_moved { event_count } else { 0 };
-        self.unsynced_len += pending.payload_len;
+        self.unsynced_len += pending.len;
         if self.unsynced_len >= SYNC_LEN {
             self.unsynced_len = 0;
             self.store.sync()?;
@@ -176,12 +183,12 @@ const NOT_AT_END: &str = "its position is not the end of the store: only with ot
                           revisions can it go there";
 
 impl Pending {
-    /// Whether an event that happened when it did can be in this batch.
-    fn takes(&self, incoming: &Incoming) -> bool {
+    /// Whether an event can be in this batch, which has room for it up to so many bytes.
+    fn takes(&self, incoming: &Incoming, len_max: u64) -> bool {
         // One that does not say when it happened is taken to have happened with the one before.
         let is_same_time = incoming.time.is_none() || incoming.time == self.time;
         // The batches of a store stay what they are, even if not all of their events come.
-        let is_full = self.event_count >= BATCH_COUNT_MAX || self.payload_len >= BATCH_LEN_MAX;
+        let is_full = self.event_count >= BATCH_COUNT_MAX || self.len > len_max;
         is_same_time && (incoming.place.is_some() || !is_full)
     }
 
@@ -192,7 +199,6 @@ impl Pending {
             self.time = time;
         }
         self.event_count += 1;
-        self.payload_len += event.payload.len();
         self.place = place;
         self.batch.push(stream, expected, event);
     }
