@@ -99,7 +99,7 @@ fn is_line(json: &str) -> bool {
 }
 
 impl StreamSummary {
-    /// The summary as one line of JSON, without a line feed, with the fields `stream`,
+    /// The summary as one line of JSON, without a line feed, with the fields `v`, `stream`,
     /// `event_count`, `first_position`, `last_position`, `first_recorded_at`, `last_recorded_at`
     /// and `payload_len`.
     #[must_use]
@@ -119,7 +119,7 @@ impl StreamSummary {
 }
 
 impl ConsumerSummary {
-    /// The summary as one line of JSON, without a line feed, with the fields `consumer`,
+    /// The summary as one line of JSON, without a line feed, with the fields `v`, `consumer`,
     /// `committed`, `lag_event_count`, `pending_count`, `parked_count` and `committed_at`.
     #[must_use]
     pub fn json_line(&self) -> String {
@@ -137,9 +137,10 @@ impl ConsumerSummary {
 }
 
 impl SegmentSummary {
-    /// The summary as one line of JSON, without a line feed, with the fields `file`, `state`,
-    /// `first_position`, `end_position`, `event_count`, `file_len`, `first_recorded_at` and
-    /// `last_recorded_at`. The times of a segment without events are `null`.
+    /// The summary as one line of JSON, without a line feed, with the fields `v`, `file`, `state`,
+    /// `first_position`, `end_position`, `event_count`, `file_len`, `first_recorded_at`,
+    /// `last_recorded_at` and `digest` (32 hexadecimal digits). The times of a segment without events
+    /// are `null`, and so is the digest of one that is not sealed.
     #[must_use]
     pub fn json_line(&self) -> String {
         let mut line = String::new();
@@ -152,6 +153,10 @@ impl SegmentSummary {
         object.value("file_len", self.file_len);
         object.time("first_recorded_at", self.first_recorded_at);
         object.time("last_recorded_at", self.last_recorded_at);
+        match self.digest_text() {
+            Some(digest) => object.plain("digest", &digest),
+            None => object.raw("digest", "null"),
+        }
         object.finish();
         line
     }
