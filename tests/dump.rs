@@ -348,7 +348,9 @@ fn an_empty_store_has_nothing_to_show() {
     assert_eq!(place.dump("streams", &[]).sound().lines().count(), 1);
     let out = place.dump("segments", &[]).sound();
     assert!(
-        out.ends_with("active      0    0       0          64  -                  -                 -\n"),
+        out.ends_with(
+            "active      0    0       0          64  -                  -                 -\n"
+        ),
         "{out}"
     );
 }
