@@ -111,7 +111,7 @@ impl SegmentSummary {
 }
 
 /// A value in quotes. It must be written without quotes, backslashes and control characters.
-struct Quoted<T>(T);
+pub(super) struct Quoted<T>(pub(super) T);
 
 impl<T: Display> Display for Quoted<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -120,10 +120,10 @@ impl<T: Display> Display for Quoted<T> {
 }
 
 /// An object that is being written.
-struct Object(String);
+pub(super) struct Object(String);
 
 impl Object {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(String::from("{"))
     }
 
@@ -135,12 +135,12 @@ impl Object {
     }
 
     /// Adds a value that is written as JSON.
-    fn value(&mut self, key: &str, value: impl Display) {
+    pub(super) fn value(&mut self, key: &str, value: impl Display) {
         self.key(key);
         let _ = write!(self.0, "{value}");
     }
 
-    fn string(&mut self, key: &str, text: &str) {
+    pub(super) fn string(&mut self, key: &str, text: &str) {
         self.key(key);
         push_string(&mut self.0, text);
     }
@@ -157,7 +157,7 @@ impl Object {
         self.0.push(']');
     }
 
-    fn time(&mut self, key: &str, time: Option<Timestamp>) {
+    pub(super) fn time(&mut self, key: &str, time: Option<Timestamp>) {
         match time {
             Some(time) => self.value(key, Quoted(time)),
             None => self.value(key, "null"),
@@ -178,7 +178,7 @@ impl Object {
         }
     }
 
-    fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> String {
         self.0.push('}');
         self.0
     }

@@ -41,6 +41,8 @@ enum Command {
     Streams(commands::Streams),
     Segments(commands::Segments),
     Consumers(commands::Consumers),
+    Stats(commands::Stats),
+    Report(commands::Report),
 }
 
 impl Command {
@@ -51,6 +53,8 @@ impl Command {
             Self::Streams(command) => command.run(out),
             Self::Segments(command) => command.run(out),
             Self::Consumers(command) => command.run(out),
+            Self::Stats(command) => command.run(out),
+            Self::Report(command) => command.run(out),
         }
     }
 }

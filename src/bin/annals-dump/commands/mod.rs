@@ -2,7 +2,9 @@
 
 mod consumers;
 mod events;
+mod report;
 mod segments;
+mod stats;
 mod streams;
 
 use std::path::PathBuf;
@@ -11,7 +13,9 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use consumers::Consumers;
 pub(crate) use events::Events;
+pub(crate) use report::Report;
 pub(crate) use segments::Segments;
+pub(crate) use stats::Stats;
 pub(crate) use streams::Streams;
 
 /// The store that a table is made of, and how it is printed.
