@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::inspect::figures::{counted, grouped, scaled, short_time, size, span, span_ns, time};
+use crate::inspect::figures::{
+    counted, grouped, power_size, scaled, short_time, size, span, span_ns, time,
+};
 use crate::inspect::tally::NameCounts;
 use crate::inspect::text::escaped;
 use crate::inspect::{Statistics, TimeStep};
@@ -132,12 +134,13 @@ fn push_sizes(text: &mut String, of: &Statistics, paint: Paint) {
     for step in &of.payload_sizes {
         let label = match step.from_len {
             0 => "empty".to_owned(),
-            len => format!("from {}", size(len)),
+            len => format!("from {}", power_size(len)),
         };
         let label = paint.aside(&format!("{label:>LABEL_WIDTH$}"));
         let bar = lying(step.event_count, most, BAR_WIDTH);
         let count = grouped(step.event_count);
-        let _ = writeln!(text, "{label} {count:>LABEL_WIDTH$} {}", paint.bar(&bar));
+        let line = format!("{label} {count:>LABEL_WIDTH$} {}", paint.bar(&bar));
+        let _ = writeln!(text, "{}", line.trim_end());
     }
 }
 

@@ -48,6 +48,11 @@ pub(super) fn size(len: u64) -> String {
     format!("{len} B")
 }
 
+/// A length that is a power of two, which needs no tenths.
+pub(super) fn power_size(len: u64) -> String {
+    size(len).replace(".0 ", " ")
+}
+
 fn rounded(number: u128, by: u128) -> u128 {
     (number + by / 2) / by
 }

@@ -19,7 +19,7 @@ use crate::inspect::page::html::escape;
 const COLUMNS_WIDTH: u32 = 1_440;
 const COLUMNS_HEIGHT: u32 = 240;
 /// The widest column, where there are few.
-const COLUMN_WIDTH_MAX: u32 = 72;
+const COLUMN_WIDTH_MAX: u32 = 120;
 const BAR_WIDTH: u32 = 1_000;
 const BAR_HEIGHT: u32 = 8;
 const STRIP_WIDTH: u32 = 10_000;

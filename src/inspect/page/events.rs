@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::inspect::figures::{counted, grouped, share, size, span, span_ns, time};
+use crate::inspect::figures::{counted, grouped, power_size, share, size, span, span_ns, time};
 use crate::inspect::page::charts::{self, Column};
 use crate::inspect::page::html::{Side, card, name, nothing, table};
 use crate::inspect::tally::{NameCount, NameCounts};
@@ -10,6 +10,8 @@ use crate::inspect::{SizeStep, Statistics};
 
 /// The most types, and streams, that are listed.
 const NAMES_MAX: usize = 12;
+/// Rows of a table that a chart takes the room of.
+const CHART_ROWS: usize = 5;
 /// The most sizes that are written below a chart.
 const SIZES_MAX: usize = 7;
 
@@ -68,7 +70,7 @@ pub(super) fn over_time(statistics: &Statistics) -> String {
 }
 
 /// Events by the size of their payloads.
-pub(super) fn by_size(statistics: &Statistics) -> String {
+fn by_size(statistics: &Statistics) -> String {
     let steps = &statistics.payload_sizes;
     let Some(largest) = steps.last() else {
         return card("sizes", "Payload sizes", "", &nothing("There are no events yet."));
@@ -87,12 +89,12 @@ pub(super) fn by_size(statistics: &Statistics) -> String {
         sizes(most)
     );
     let every = steps.len().div_ceil(SIZES_MAX).max(1);
-    let mut below = String::from("<p class=\"below sizes\" aria-hidden=\"true\">");
+    let mut below = String::from("<p class=\"below ticks\" aria-hidden=\"true\">");
     for (n, step) in steps.iter().enumerate() {
         let label = match step.from_len {
             _ if n % every != 0 => String::new(),
             0 => "empty".to_owned(),
-            len => short_size(len),
+            len => power_size(len),
         };
         let _ = write!(below, "<span>{label}</span>");
     }
@@ -101,25 +103,29 @@ pub(super) fn by_size(statistics: &Statistics) -> String {
     card("sizes", "Payload sizes", aside, &figure(&columns, &title, &below))
 }
 
-/// A power of two, which needs no tenths.
-fn short_size(len: u64) -> String {
-    size(len).replace(".0", "")
-}
-
 fn sizes(step: &SizeStep) -> String {
     match (step.from_len, step.until_len) {
         (0, _) => "no bytes".to_owned(),
         (1, _) => "1 byte".to_owned(),
-        (from, until) => format!("{} to less than {}", short_size(from), short_size(until)),
+        (from, until) => format!("{} to less than {}", power_size(from), power_size(until)),
     }
 }
 
-/// Events by type and by stream, side by side where there is room.
-pub(super) fn by_name(statistics: &Statistics) -> String {
+/// Events by type, by stream and by size. Types and streams are side by side where there is room, and
+/// sizes below, or below the types if those are few.
+pub(super) fn by_kind(statistics: &Statistics) -> String {
     let all = statistics.event_count;
     let types = names("Types", "type", &statistics.types, all);
     let streams = names("Streams", "stream", &statistics.streams, all);
-    format!("<div class=\"pair\">\n{types}{streams}</div>\n")
+    let sizes = by_size(statistics);
+    let rows = |counts: &NameCounts| counts.names.len().min(NAMES_MAX);
+    if rows(&statistics.types) + CHART_ROWS <= rows(&statistics.streams) {
+        format!(
+            "<div class=\"pair\">\n<div class=\"stack\">\n{types}{sizes}</div>\n{streams}</div>\n"
+        )
+    } else {
+        format!("<div class=\"pair\">\n{types}{streams}</div>\n{sizes}")
+    }
 }
 
 fn names(heading: &str, what: &str, counts: &NameCounts, all: u64) -> String {

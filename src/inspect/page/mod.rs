@@ -15,6 +15,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::inspect::figures::{counted, grouped, short_time, size, span, span_ns};
 use crate::inspect::page::html::escape;
+use crate::inspect::tally::NameCounts;
 use crate::inspect::{ConsumerSummary, Inspection, SegmentSummary, Statistics, segment_file};
 use crate::types::Timestamp;
 
@@ -127,8 +128,7 @@ impl Page<'_> {
         push_findings(&mut html, findings);
         self.push_totals(&mut html);
         html.push_str(&events::over_time(self.statistics));
-        html.push_str(&events::by_name(self.statistics));
-        html.push_str(&events::by_size(self.statistics));
+        html.push_str(&events::by_kind(self.statistics));
         html.push_str(&files::segments(&self.segments, self.statistics.segment_count));
         html.push_str(&files::consumers(&self.consumers, self.store.end()));
         html.push_str("</main>\n");
@@ -187,12 +187,20 @@ impl Page<'_> {
         let of = self.statistics;
         let mean = of.payload_len.checked_div(of.event_count).unwrap_or(0);
         let at_least = if of.types.is_exact { "" } else { "≥ " };
-        let largest = of.streams.names.first().map_or(0, |stream| stream.event_count);
+        let largest = |counts: &NameCounts| {
+            let count = counts.names.first().map_or(0, |name| name.event_count);
+            format!("largest: {}", counted(count, "event"))
+        };
         let (length, times) = match (of.first_recorded_at, of.last_recorded_at) {
             (Some(first), Some(last)) if first < last => {
                 let day = |at| short_time(at).split('T').next().unwrap_or_default().to_owned();
                 let (from, until) = (day(first), day(last));
-                let days = if from == until { from } else { format!("{from} to {until}") };
+                let whole = |day: &str| format!("<time>{day}</time>");
+                let days = if from == until {
+                    whole(&from)
+                } else {
+                    format!("{} to {}", whole(&from), whole(&until))
+                };
                 (span(span_ns(first, last)), days)
             }
             (Some(first), _) => ("one moment".to_owned(), short_time(first)),
@@ -200,16 +208,8 @@ impl Page<'_> {
         };
         let figures = [
             ("Events", grouped(of.event_count), format!("in {}", counted(of.batch_count, "batch"))),
-            (
-                "Streams",
-                grouped(of.streams.name_count),
-                format!("the longest has {}", counted(largest, "event")),
-            ),
-            (
-                "Types",
-                format!("{at_least}{}", grouped(of.types.name_count)),
-                "of events".to_owned(),
-            ),
+            ("Streams", grouped(of.streams.name_count), largest(&of.streams)),
+            ("Types", format!("{at_least}{}", grouped(of.types.name_count)), largest(&of.types)),
             ("Payloads", size(of.payload_len), format!("{} an event", size(mean))),
             (
                 "Log on disk",
