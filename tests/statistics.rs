@@ -1,6 +1,6 @@
 //! `annals-dump stats` and the options of `streams`, run as their users run them.
 #![cfg(feature = "cli")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::ops::ControlFlow;

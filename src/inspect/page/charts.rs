@@ -38,10 +38,11 @@ pub(super) enum Ink {
     Line,
     /// Nothing to be seen, but there to be pointed at.
     Tip,
+    /// What could not be read.
+    Lost,
     Sealed,
     Full,
     Active,
-    Lost,
 }
 
 impl Ink {
@@ -84,6 +85,8 @@ pub(super) struct Column {
     pub(super) value: u64,
     /// What is said of it where it is pointed at.
     pub(super) tip: String,
+    /// What stands behind it, as high as the chart: something to point at, or a loss.
+    pub(super) behind: Ink,
 }
 
 /// Columns, and the numbers that lines across them stand for.
@@ -116,7 +119,7 @@ pub(super) fn columns(columns: &[Column], title: &str) -> Columns {
             if height > 0 {
                 rectangle(area, corners, Ink::Bar);
             }
-            rectangle(area, [(left, 0), (right, COLUMNS_HEIGHT)], Ink::Tip);
+            rectangle(area, [(left, 0), (right, COLUMNS_HEIGHT)], column.behind);
         }
     });
     let tips = columns.iter().map(|column| column.tip.as_str());
@@ -201,15 +204,16 @@ fn pixel(units: u32) -> i32 {
     i32::try_from(units).unwrap_or(i32::MAX)
 }
 
-/// Has each shape that may be pointed at say its own, in the order of `tips`: all shapes of that
-/// class, or, if there are none, all shapes.
+/// Has each shape that may be pointed at say its own, in the order of `tips`: all rectangles but
+/// those that others stand before.
 fn with_tips<'a>(svg: &str, tips: impl Iterator<Item = &'a str>) -> String {
-    let class = format!("class=\"{}\"", Ink::Tip.class());
-    let class = if svg.contains(&class) { class } else { String::new() };
+    let covered = format!("class=\"{}\"", Ink::Bar.class());
     let mut tips = tips;
     let mut told = String::new();
     for line in svg.lines() {
-        let shape = line.strip_suffix("/>").filter(|_| line.contains(&class));
+        let shape = line
+            .strip_suffix("/>")
+            .filter(|_| line.starts_with("<rect") && !line.contains(&covered));
         match shape.and_then(|shape| tips.next().map(|tip| (shape, tip))) {
             Some((shape, tip)) => {
                 let _ = writeln!(told, "{shape}><title>{}</title></rect>", escape(tip));
@@ -254,7 +258,7 @@ mod tests {
     use super::*;
 
     fn column(value: u64) -> Column {
-        Column { value, tip: format!("<{value}>") }
+        Column { value, tip: format!("<{value}>"), behind: Ink::Tip }
     }
 
     #[test]

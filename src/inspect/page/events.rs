@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::inspect::figures::{counted, grouped, power_size, share, size, span, span_ns, time};
-use crate::inspect::page::charts::{self, Column};
+use crate::inspect::page::charts::{self, Column, Ink};
 use crate::inspect::page::html::{Side, card, name, nothing, table};
 use crate::inspect::tally::{NameCount, NameCounts};
 use crate::inspect::{SizeStep, Statistics};
+use crate::types::Timestamp;
 
 /// The most types, and streams, that are listed.
 const NAMES_MAX: usize = 12;
@@ -41,12 +42,20 @@ pub(super) fn over_time(statistics: &Statistics) -> String {
         return card("time", "Events over time", "", &nothing("There are no events yet."));
     };
     let step_ns = span_ns(first.from, first.until);
+    let read_until = match statistics.last_recorded_at {
+        Some(last) if !statistics.is_complete => last,
+        _ => Timestamp::MAX,
+    };
     let columns: Vec<_> = steps
         .iter()
         .map(|step| {
             let (events, payloads) = (counted(step.event_count, "event"), size(step.payload_len));
             let from = time(step.from, step_ns);
-            Column { value: step.event_count, tip: format!("from {from}: {events}, {payloads}") }
+            let (tip, behind) = match step.from {
+                begins if begins > read_until => (format!("from {from}: not read"), Ink::Lost),
+                _ => (format!("from {from}: {events}, {payloads}"), Ink::Tip),
+            };
+            Column { value: step.event_count, tip, behind }
         })
         .collect();
     let most = steps.iter().map(|step| step.event_count).max().unwrap_or(0);
@@ -65,7 +74,8 @@ pub(super) fn over_time(statistics: &Statistics) -> String {
             "<p class=\"below\"><time>{from}</time><time>{middle}</time><time>{until}</time></p>"
         ),
     };
-    let aside = format!("in steps of {}", span(step_ns));
+    let unread = if last.from > read_until { "; what could not be read is tinted" } else { "" };
+    let aside = format!("in steps of {}{unread}", span(step_ns));
     card("time", "Events over time", &aside, &figure(&columns, &title, &below))
 }
 
@@ -79,7 +89,7 @@ fn by_size(statistics: &Statistics) -> String {
         .iter()
         .map(|step| {
             let tip = format!("{}: {}", sizes(step), counted(step.event_count, "event"));
-            Column { value: step.event_count, tip }
+            Column { value: step.event_count, tip, behind: Ink::Tip }
         })
         .collect();
     let most = steps.iter().max_by_key(|step| step.event_count).unwrap_or(largest);
