@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::{env, fs};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use annals::{Batch, Expected, NewEvent, Options, Position, Store};
 use tempfile::TempDir;
@@ -283,17 +284,32 @@ fn browser() -> Option<PathBuf> {
     places.into_iter().find(|place| place.is_file())
 }
 
-/// Runs the browser on the page, and gives what it has written to its standard outputs.
+/// Runs the browser on the page, and gives what it has written to its standard outputs. It has a
+/// minute, so that one that hangs holds up nobody.
 fn browse(browser: &Path, place: &Place, args: &[&str]) -> (String, String) {
     let profile = tempfile::tempdir().unwrap();
+    let outputs = ["out", "err"].map(|name| profile.path().join(name));
+    let [out, err] = outputs.each_ref().map(|path| {
+        Stdio::from(fs::OpenOptions::new().create(true).append(true).open(path).unwrap())
+    });
     let mut command = Command::new(browser);
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]);
     command.args(["--no-first-run", "--disable-background-networking", "--disable-sync"]);
     command.args(["--disable-component-update", "--enable-logging=stderr", "--hide-scrollbars"]);
-    command.arg(format!("--user-data-dir={}", profile.path().display())).args(args);
-    let output = command.arg(format!("file://{}", place.page.display())).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (text(output.stdout), text(output.stderr))
+    command.arg(format!("--user-data-dir={}", profile.path().join("profile").display()));
+    command.args(args).arg(format!("file://{}", place.page.display()));
+    let mut child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("the browser does not end");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let [out, err] =
+        outputs.map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned());
+    (out, err)
 }
 
 #[test]

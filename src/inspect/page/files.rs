@@ -59,10 +59,14 @@ pub(super) fn segments(segments: &[SegmentSummary], count: u64) -> String {
          <p>drawn to scale by bytes</p></figcaption>\n</figure>\n{}",
         table("files", &caption, columns, &rows)
     );
-    let aside = match hidden {
-        0 => size(whole),
-        _ => format!("{}; the last {} of {} are listed", size(whole), rows.len(), grouped(count)),
-    };
+    let mut aside = size(whole);
+    if hidden > 0 {
+        let _ = write!(aside, "; the last {} of {} are listed", rows.len(), grouped(count));
+    }
+    let read_count = u64::try_from(segments.len()).unwrap_or(u64::MAX);
+    if count > read_count {
+        let _ = write!(aside, "; {} could not be read", grouped(count - read_count));
+    }
     card("segments", "Segments", &aside, &html)
 }
 
