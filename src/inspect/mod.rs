@@ -43,13 +43,16 @@ mod streams;
 mod table;
 mod tally;
 mod text;
+mod verdict;
 
 #[cfg(feature = "cli")]
 pub use bars::{Paint, statistics_text};
 pub use consumers::{ConsumerSummary, consumer_table};
 pub use inspection::Inspection;
 #[cfg(feature = "json")]
-pub use json::json_line;
+pub(crate) use json::{LINE_VERSION, Object};
+#[cfg(feature = "json")]
+pub use json::{json_line, push_exact_json_line, push_json_line};
 #[cfg(feature = "cli")]
 pub use page::report_page;
 pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
@@ -57,3 +60,4 @@ pub use statistics::{SizeStep, Statistics, TimeStep};
 pub use streams::{StreamOrder, StreamSummary, stream_table};
 pub use tally::{NameCount, NameCounts};
 pub use text::text_line;
+pub use verdict::report_text;

@@ -14,8 +14,8 @@ impl Statistics {
     /// `over_time` and `payload_sizes`. The times of a store without events are `null`.
     #[must_use]
     pub fn json_line(&self, top: usize) -> String {
-        let mut object = Object::new();
-        object.value("v", 1);
+        let mut line = String::new();
+        let mut object = Object::versioned(&mut line);
         object.value("event_count", self.event_count);
         object.value("batch_count", self.batch_count);
         object.value("payload_len", self.payload_len);
@@ -31,35 +31,42 @@ impl Statistics {
         object.value("streams_are_exact", self.streams.is_exact);
         object.value("streams", names("stream", &self.streams, top));
         let steps = self.over_time.iter().map(|step| {
-            let mut object = Object::new();
+            let mut line = String::new();
+            let mut object = Object::new(&mut line);
             object.value("from", Quoted(step.from));
             object.value("until", Quoted(step.until));
             object.value("event_count", step.event_count);
             object.value("payload_len", step.payload_len);
-            object.finish()
+            object.finish();
+            line
         });
         object.value("over_time", list(steps));
         let sizes = self.payload_sizes.iter().map(|step| {
-            let mut object = Object::new();
+            let mut line = String::new();
+            let mut object = Object::new(&mut line);
             object.value("from_len", step.from_len);
             object.value("until_len", step.until_len);
             object.value("event_count", step.event_count);
             object.value("payload_len", step.payload_len);
-            object.finish()
+            object.finish();
+            line
         });
         object.value("payload_sizes", list(sizes));
-        object.finish()
+        object.finish();
+        line
     }
 }
 
 fn names(key: &str, counts: &NameCounts, top: usize) -> String {
     list(counts.names.iter().take(top).map(|name| {
-        let mut object = Object::new();
+        let mut line = String::new();
+        let mut object = Object::new(&mut line);
         object.string(key, &name.name);
         object.value("event_count", name.event_count);
         object.value("event_count_max", name.event_count_max);
         object.value("payload_len", name.payload_len);
-        object.finish()
+        object.finish();
+        line
     }))
 }
 

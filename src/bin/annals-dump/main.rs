@@ -7,6 +7,7 @@
 mod commands;
 mod findings;
 mod output;
+mod progress;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -43,6 +44,13 @@ enum Command {
     Consumers(commands::Consumers),
     Stats(commands::Stats),
     Report(commands::Report),
+    Verify(commands::Verify),
+    Repair(commands::Repair),
+    RebuildIndex(commands::RebuildIndex),
+    Export(commands::Export),
+    Import(commands::Import),
+    Completions(commands::Completions),
+    Man(commands::Man),
 }
 
 impl Command {
@@ -55,6 +63,13 @@ impl Command {
             Self::Consumers(command) => command.run(out),
             Self::Stats(command) => command.run(out),
             Self::Report(command) => command.run(out),
+            Self::Verify(command) => command.run(out),
+            Self::Repair(command) => command.run(out),
+            Self::RebuildIndex(command) => command.run(out),
+            Self::Export(command) => command.run(out),
+            Self::Import(command) => command.run(out),
+            Self::Completions(command) => command.run::<Arguments>(out),
+            Self::Man(_) => commands::Man::run::<Arguments>(out),
         }
     }
 }
