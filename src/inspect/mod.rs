@@ -23,25 +23,41 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "cli")]
+mod bars;
 mod consumers;
 mod escape;
+#[cfg(feature = "cli")]
+mod figures;
 mod inspection;
 #[cfg(feature = "json")]
 mod json;
 mod look;
+#[cfg(feature = "cli")]
+mod page;
 mod segments;
+mod statistics;
+#[cfg(feature = "json")]
+mod statistics_json;
 mod streams;
 mod table;
+mod tally;
 mod text;
 mod verdict;
 
+#[cfg(feature = "cli")]
+pub use bars::{Paint, statistics_text};
 pub use consumers::{ConsumerSummary, consumer_table};
 pub use inspection::Inspection;
 #[cfg(feature = "json")]
 pub(crate) use json::{LINE_VERSION, Object};
 #[cfg(feature = "json")]
 pub use json::{json_line, push_exact_json_line, push_json_line};
+#[cfg(feature = "cli")]
+pub use page::report_page;
 pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
-pub use streams::{StreamSummary, stream_table};
+pub use statistics::{SizeStep, Statistics, TimeStep};
+pub use streams::{StreamOrder, StreamSummary, stream_table};
+pub use tally::{NameCount, NameCounts};
 pub use text::text_line;
 pub use verdict::report_text;

@@ -1,13 +1,19 @@
 //! What there is of each stream.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::EventView;
 use crate::inspect::Inspection;
 use crate::inspect::table::{Align, table};
 use crate::inspect::text::escaped;
 use crate::types::{Position, Timestamp};
+use crate::verify::{Progress, Step};
+
+/// Events between two calls of whoever watches.
+const WATCH_INTERVAL: u64 = 1 << 12;
 
 /// What there is of a stream. From [`Inspection::streams`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +37,7 @@ pub struct StreamSummary {
 
 impl StreamSummary {
     /// A stream of which `event` is the only one.
-    fn of(event: &Event) -> Self {
+    fn of(event: &EventView<'_>) -> Self {
         Self {
             name: event.stream().to_owned(),
             event_count: 1,
@@ -43,7 +49,7 @@ impl StreamSummary {
         }
     }
 
-    fn add(&mut self, event: &Event) {
+    fn add(&mut self, event: &EventView<'_>) {
         self.event_count += 1;
         self.last = event.position();
         self.last_recorded_at = event.recorded_at();
@@ -51,8 +57,39 @@ impl StreamSummary {
     }
 }
 
-fn payload_len(event: &Event) -> u64 {
+fn payload_len(event: &EventView<'_>) -> u64 {
     u64::try_from(event.payload().len()).unwrap_or(u64::MAX)
+}
+
+/// An order of streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StreamOrder {
+    /// By the bytes of their names.
+    #[default]
+    Name,
+    /// Those with most events first.
+    Events,
+    /// Those with most bytes of payloads first.
+    Bytes,
+    /// Those whose first event is the newest first.
+    First,
+    /// Those whose last event is the newest first.
+    Last,
+}
+
+impl StreamOrder {
+    /// Puts `streams` in this order, and those that are equal in it in that of their names.
+    pub fn sort(self, streams: &mut [StreamSummary]) {
+        streams.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        match self {
+            Self::Name => {}
+            Self::Events => streams.sort_by_key(|stream| Reverse(stream.event_count)),
+            Self::Bytes => streams.sort_by_key(|stream| Reverse(stream.payload_len)),
+            Self::First => streams.sort_by_key(|stream| Reverse(stream.first)),
+            Self::Last => streams.sort_by_key(|stream| Reverse(stream.last)),
+        }
+    }
 }
 
 impl Inspection {
@@ -62,20 +99,36 @@ impl Inspection {
     /// each stream.
     #[must_use]
     pub fn streams(&self) -> (Vec<StreamSummary>, Option<Error>) {
+        self.streams_watched("", |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Inspection::streams`], but only of streams whose names begin with `prefix`, and calls
+    /// `watch` now and then, which may end it by returning [`ControlFlow::Break`].
+    ///
+    /// All events are read, and memory is taken for streams with that prefix only.
+    pub fn streams_watched(
+        &self,
+        prefix: &str,
+        mut watch: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> (Vec<StreamSummary>, Option<Error>) {
         let mut streams = BTreeMap::<String, StreamSummary>::new();
-        let mut stopped_by = None;
-        for event in self.events() {
-            match event {
-                Ok(event) => match streams.get_mut(event.stream()) {
+        let mut progress = Progress { step: Step::Log, done: 0, total: self.end().get() };
+        let visited = self.events().visit(|event| {
+            if event.stream().starts_with(prefix) {
+                match streams.get_mut(event.stream()) {
                     Some(summary) => summary.add(&event),
                     None => {
                         streams.insert(event.stream().to_owned(), StreamSummary::of(&event));
                     }
-                },
-                Err(error) => stopped_by = Some(error),
+                }
             }
-        }
-        (streams.into_values().collect(), stopped_by)
+            progress.done = event.position().next().get();
+            if progress.done.is_multiple_of(WATCH_INTERVAL) {
+                return watch(&progress);
+            }
+            ControlFlow::Continue(())
+        });
+        (streams.into_values().collect(), visited.err())
     }
 }
 

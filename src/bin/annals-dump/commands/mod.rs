@@ -7,7 +7,9 @@ mod export;
 mod import;
 mod rebuild_index;
 mod repair;
+mod report;
 mod segments;
+mod stats;
 mod streams;
 mod verify;
 
@@ -22,7 +24,9 @@ pub(crate) use export::Export;
 pub(crate) use import::Import;
 pub(crate) use rebuild_index::RebuildIndex;
 pub(crate) use repair::Repair;
+pub(crate) use report::Report;
 pub(crate) use segments::Segments;
+pub(crate) use stats::Stats;
 pub(crate) use streams::Streams;
 pub(crate) use verify::Verify;
 
