@@ -272,8 +272,9 @@ fn an_export_of_a_damaged_store_ends_where_it_is_damaged() {
 #[test]
 fn an_import_that_is_killed_goes_on_and_doubles_nothing() {
     let place = Place::new();
-    let lines: String =
+    let lines: Vec<_> =
         (0..30_000).map(|n| format!("{{\"n\":{n},\"s\":\"s-{}\"}}\n", n % 7)).collect();
+    let lines = lines.concat();
     fs::write(place.path("log"), &lines).unwrap();
     let args = ["import", "copy", "log", "--format", "plain", "--stream-field", "s", "--type", "t"];
     let mut random = fastrand::Rng::with_seed(3);

@@ -396,7 +396,8 @@ fn cloud_events_become_events_and_keep_what_has_no_place() {
 #[test]
 fn whoever_watches_ends_an_import_that_goes_on_later() {
     let place = Place::new();
-    let lines: String = (0..5_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let lines: Vec<_> = (0..5_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let lines = lines.concat();
     let store = place.open("log");
     let plain = LineFormat::Plain(PlainLines::in_stream("s"));
     let mut importing = Import::new(plain.clone());

@@ -1,7 +1,7 @@
 //! The transcripts of the documentation are what the program prints: every block of `console` in
 //! `docs/dump.md`, and those of the README that run it, from the first to the last in one folder.
 #![cfg(all(feature = "cli", unix))]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::env;
 use std::fs;
@@ -34,7 +34,7 @@ fn steps_of(page: &str) -> Vec<Step> {
                     command: command.to_owned(),
                     printed: Vec::new(),
                 }),
-                (None, Some(step)) if continues => step.command += &format!("\n{line}"),
+                (None, Some(step)) if continues => step.command.extend(["\n", line]),
                 (None, Some(step)) => step.printed.push(line.to_owned()),
                 (None, None) => panic!("line {} is no command", at + 1),
             }
@@ -56,7 +56,7 @@ fn matches(pattern: &str, text: &str) -> bool {
             return rest.ends_with(part);
         }
         let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
+        rest = rest.split_at(at + part.len()).1;
     }
     true
 }

@@ -3,6 +3,9 @@
 //! Owns the one line that is drawn on standard error, and taken away again. Nothing is drawn where
 //! standard error is no terminal.
 
+use std::ops::ControlFlow;
+
+use annals::verify::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What the line looks like.
@@ -29,6 +32,14 @@ impl Bar {
     /// Shows that so many steps are done, now and then.
     pub(crate) fn set(&self, done: u64) {
         self.bar.set_position(done);
+    }
+
+    /// What shows how far a library that tells of it has come, and never ends it.
+    pub(crate) fn watch(&self) -> impl FnMut(&Progress) -> ControlFlow<()> {
+        |progress| {
+            self.set(progress.done);
+            ControlFlow::Continue(())
+        }
     }
 
     /// Takes the line away, so that what is said next stands at its place.

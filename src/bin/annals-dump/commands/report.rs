@@ -10,9 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::findings::{Finding, REFUSED, Stop, of_reading};
 use crate::output::Out;
-
-/// The exit code of wrong arguments.
-const WRONG: u8 = 2;
+use crate::progress::Bar;
 
 /// Writes a page of HTML about the store: charts, segments, consumers, findings
 ///
@@ -35,7 +33,9 @@ impl Report {
             self.check_out()?;
         }
         let store = Inspection::open(&self.store)?;
-        let (statistics, stopped_by) = store.statistics();
+        let bar = Bar::new("counting", store.end().get());
+        let (statistics, stopped_by) = store.statistics_watched(bar.watch());
+        bar.finish();
         let made_at = SystemClock.now();
         let path = self.store.canonicalize().unwrap_or_else(|_| self.store.clone());
         let (page, errors) = report_page(&store, &path, made_at, &statistics, stopped_by);
@@ -50,8 +50,7 @@ impl Report {
     /// Refuses to take the place of what is no file, or is part of the store, before anything is read.
     fn check_out(&self) -> Result<(), Finding> {
         let wrong = |what: &str| {
-            let text = format!("the page cannot go to {}: {what}", self.out.display());
-            Finding { text, exit_code: WRONG }
+            Finding::usage(&format!("the page cannot go to {}: {what}", self.out.display()))
         };
         if self.out.file_name().is_none() || self.out.exists() && !self.out.is_file() {
             return Err(wrong("that is no file"));

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::commands::{Format, Input};
 use crate::findings::{Finding, Stop, of_reading};
 use crate::output::Out;
+use crate::progress::Bar;
 
 /// Counts the events: in all, over time, by size, by type, by stream
 #[derive(Args, Debug)]
@@ -24,7 +25,9 @@ pub(crate) struct Stats {
 impl Stats {
     pub(crate) fn run(&self, out: &mut Out) -> Result<Vec<Finding>, Stop> {
         let store = Inspection::open(&self.input.store)?;
-        let (statistics, stopped_by) = store.statistics();
+        let bar = Bar::new("counting", store.end().get());
+        let (statistics, stopped_by) = store.statistics_watched(bar.watch());
+        bar.finish();
         match self.input.format {
             Format::Text => {
                 let paint = if out.is_colored { Paint::Colored } else { Paint::Plain };

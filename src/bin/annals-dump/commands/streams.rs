@@ -1,7 +1,6 @@
 //! `streams`: what there is of each stream.
 
 use std::io::Write as _;
-use std::ops::ControlFlow;
 
 use annals::inspect::{Inspection, StreamOrder, stream_table};
 use clap::{Args, ValueEnum};
@@ -9,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::commands::{Format, Input};
 use crate::findings::{Finding, Stop, of_reading};
 use crate::output::Out;
+use crate::progress::Bar;
 
 /// Lists the streams with their counts, places, times and bytes, by reading all events
 #[derive(Args, Debug)]
@@ -61,8 +61,9 @@ impl From<Sort> for StreamOrder {
 impl Streams {
     pub(crate) fn run(&self, out: &mut Out) -> Result<Vec<Finding>, Stop> {
         let store = Inspection::open(&self.input.store)?;
-        let watch = |_: &_| ControlFlow::Continue(());
-        let (mut streams, stopped_by) = store.streams_watched(&self.prefix, watch);
+        let bar = Bar::new("counting", store.end().get());
+        let (mut streams, stopped_by) = store.streams_watched(&self.prefix, bar.watch());
+        bar.finish();
         StreamOrder::from(self.sort).sort(&mut streams);
         if self.reverse {
             streams.reverse();

@@ -1,7 +1,6 @@
 //! `verify`: every byte of a store.
 
 use std::io::Write as _;
-use std::ops::ControlFlow;
 
 use annals::inspect::{Inspection, report_text};
 use clap::Args;
@@ -27,10 +26,7 @@ impl Verify {
     pub(crate) fn run(&self, out: &mut Out) -> Result<Vec<Finding>, Stop> {
         let store = Inspection::open(&self.input.store)?;
         let bar = Bar::new("verifying", store.end().get());
-        let report = store.verify_watched(|progress| {
-            bar.set(progress.done);
-            ControlFlow::Continue(())
-        });
+        let report = store.verify_watched(bar.watch());
         bar.finish();
         match self.input.format {
             Format::Text => out.write_all(report_text(&report).as_bytes())?,
