@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use crate::event::{ContentType, Event};
+use crate::event::{ContentType, Event, EventView};
 use crate::inspect::escape::push_escaped;
 use crate::inspect::{ConsumerSummary, SegmentSummary, StreamSummary, segment_file};
 use crate::types::Timestamp;
@@ -41,11 +41,11 @@ pub fn json_line(event: &Event) -> String {
     if let Some(key) = event.idempotency_key() {
         object.string_or_base64("idempotency_key", key);
     }
-    push_data(&mut object, event);
+    push_data(&mut object, event.view());
     object.finish()
 }
 
-fn push_data(object: &mut Object, event: &Event) {
+pub(super) fn push_data(object: &mut Object, event: EventView<'_>) {
     let payload = event.payload();
     match event.content_type() {
         ContentType::Json => match serde_json::from_slice::<&RawValue>(payload) {
@@ -111,7 +111,7 @@ impl SegmentSummary {
 }
 
 /// A value in quotes. It must be written without quotes, backslashes and control characters.
-struct Quoted<T>(T);
+pub(super) struct Quoted<T>(pub(super) T);
 
 impl<T: Display> Display for Quoted<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -120,10 +120,10 @@ impl<T: Display> Display for Quoted<T> {
 }
 
 /// An object that is being written.
-struct Object(String);
+pub(super) struct Object(String);
 
 impl Object {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(String::from("{"))
     }
 
@@ -135,12 +135,12 @@ impl Object {
     }
 
     /// Adds a value that is written as JSON.
-    fn value(&mut self, key: &str, value: impl Display) {
+    pub(super) fn value(&mut self, key: &str, value: impl Display) {
         self.key(key);
         let _ = write!(self.0, "{value}");
     }
 
-    fn string(&mut self, key: &str, text: &str) {
+    pub(super) fn string(&mut self, key: &str, text: &str) {
         self.key(key);
         push_string(&mut self.0, text);
     }
@@ -164,7 +164,7 @@ impl Object {
         }
     }
 
-    fn base64(&mut self, key: &str, bytes: &[u8]) {
+    pub(super) fn base64(&mut self, key: &str, bytes: &[u8]) {
         self.key(&format!("{key}_base64"));
         self.0.push('"');
         STANDARD.encode_string(bytes, &mut self.0);
@@ -178,7 +178,7 @@ impl Object {
         }
     }
 
-    fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> String {
         self.0.push('}');
         self.0
     }

@@ -23,21 +23,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "json")]
+mod cloud;
 mod consumers;
 mod escape;
+mod hex;
 mod inspection;
 #[cfg(feature = "json")]
 mod json;
 mod look;
 mod segments;
+mod selection;
 mod streams;
 mod table;
 mod text;
+mod time_argument;
 
+#[cfg(feature = "json")]
+pub use cloud::{cloud_event, push_cloud_event};
 pub use consumers::{ConsumerSummary, consumer_table};
+pub use hex::{push_hex_dump, push_hex_event};
 pub use inspection::Inspection;
 #[cfg(feature = "json")]
 pub use json::json_line;
 pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
+pub use selection::{Selected, Selection};
 pub use streams::{StreamSummary, stream_table};
-pub use text::text_line;
+pub use text::{TextStyles, push_text_line, text_line};
+pub use time_argument::{TIME_FORMS, parse_time};
