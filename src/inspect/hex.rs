@@ -17,15 +17,16 @@ const COLUMNS_LEN: usize = LINE_LEN * 3 + 1;
 pub fn push_hex_dump(text: &mut String, bytes: &[u8]) {
     for (n, line) in bytes.chunks(LINE_LEN).enumerate() {
         let _ = write!(text, "{:08x}  ", n * LINE_LEN);
-        push_line(text, line);
+        push_columns(text, line);
+        text.push('\n');
     }
     if !bytes.is_empty() {
         let _ = writeln!(text, "{:08x}", bytes.len());
     }
 }
 
-/// Adds bytes, at most sixteen, and the printable ones of them as ASCII, with a line feed.
-pub(super) fn push_line(text: &mut String, bytes: &[u8]) {
+/// Adds bytes, at most sixteen, and the printable ones of them as ASCII.
+pub(super) fn push_columns(text: &mut String, bytes: &[u8]) {
     let mut column = 0;
     for (n, byte) in bytes.iter().enumerate() {
         let gap = if n == LINE_LEN / 2 { " " } else { "" };
@@ -38,7 +39,7 @@ pub(super) fn push_line(text: &mut String, bytes: &[u8]) {
         b' '..=b'~' => char::from(*byte),
         _ => '.',
     }));
-    text.push_str("|\n");
+    text.push('|');
 }
 
 /// Adds an event to `text`: a line as [`text_line`](crate::inspect::text_line) makes it, without the

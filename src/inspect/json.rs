@@ -25,6 +25,13 @@ use crate::types::Timestamp;
 /// white space around it goes.
 #[must_use]
 pub fn json_line(event: &Event) -> String {
+    let mut line = String::new();
+    push_json_line(&mut line, event.view());
+    line
+}
+
+/// Adds to `line` what [`json_line`] returns.
+pub fn push_json_line(line: &mut String, event: EventView<'_>) {
     let mut object = Object::new();
     object.value("position", event.position());
     object.string("stream", event.stream());
@@ -41,8 +48,8 @@ pub fn json_line(event: &Event) -> String {
     if let Some(key) = event.idempotency_key() {
         object.string_or_base64("idempotency_key", key);
     }
-    push_data(&mut object, event.view());
-    object.finish()
+    push_data(&mut object, event);
+    line.push_str(&object.finish());
 }
 
 pub(super) fn push_data(object: &mut Object, event: EventView<'_>) {

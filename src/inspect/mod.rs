@@ -32,6 +32,10 @@ mod inspection;
 #[cfg(feature = "json")]
 mod json;
 mod look;
+mod record;
+#[cfg(feature = "json")]
+mod record_json;
+mod salvage;
 mod segments;
 mod selection;
 mod streams;
@@ -45,7 +49,9 @@ pub use consumers::{ConsumerSummary, consumer_table};
 pub use hex::{push_hex_dump, push_hex_event};
 pub use inspection::Inspection;
 #[cfg(feature = "json")]
-pub use json::json_line;
+pub use json::{json_line, push_json_line};
+pub use record::{DamagedRecord, FoundRecord, RecordField, ShownRecord};
+pub use salvage::Salvaged;
 pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
 pub use selection::{Selected, Selection};
 pub use streams::{StreamSummary, stream_table};

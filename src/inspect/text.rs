@@ -106,6 +106,15 @@ pub(super) fn push_text(line: &mut String, text: &str) {
     push_escaped(line, text, is_unprintable, |line, c| line.extend(c.escape_default()));
 }
 
+/// Adds text over several lines, each with a line feed. Tabs stay; what else is unprintable is escaped.
+pub(super) fn push_lines(text: &mut String, lines: &str) {
+    for line in lines.lines() {
+        let is_special = |c| c != '\t' && is_unprintable(c);
+        push_escaped(text, line, is_special, |text, c| text.extend(c.escape_default()));
+        text.push('\n');
+    }
+}
+
 /// Control characters, separators of lines, and marks that change the direction of text.
 fn is_unprintable(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

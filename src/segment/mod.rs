@@ -5,6 +5,7 @@
 
 mod blocks;
 mod file;
+mod salvage;
 mod scan;
 mod seal;
 mod search;
@@ -12,6 +13,7 @@ mod window;
 
 pub(crate) use blocks::Blocks;
 pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};
+pub(crate) use salvage::{Place, Salvaged, Salvager};
 pub(crate) use scan::{Link, Scanner};
 pub(crate) use seal::{digest_of, seal};
 pub(crate) use search::{begins_with, find_record, find_witness};

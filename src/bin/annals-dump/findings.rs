@@ -63,6 +63,13 @@ pub(crate) struct Finding {
     pub(crate) exit_code: u8,
 }
 
+impl Finding {
+    /// What was said already.
+    pub(crate) fn told(exit_code: u8) -> Self {
+        Self { text: String::new(), exit_code }
+    }
+}
+
 impl From<&Error> for Finding {
     /// Says what went wrong, where, and why.
     fn from(error: &Error) -> Self {
@@ -109,7 +116,7 @@ fn of_errors(errors: &[Error], damage: Option<&Error>, trailing_len: u64) -> Vec
 
 /// Says all of `findings`, and returns the highest of their exit codes.
 pub(crate) fn say(findings: &[Finding]) -> ExitCode {
-    for finding in findings {
+    for finding in findings.iter().filter(|finding| !finding.text.is_empty()) {
         tell(&finding.text);
     }
     ExitCode::from(findings.iter().map(|finding| finding.exit_code).max().unwrap_or(0))

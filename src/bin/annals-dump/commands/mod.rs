@@ -1,9 +1,13 @@
 //! The commands, each with its arguments.
 
+mod choosing;
 mod consumers;
 mod events;
+mod printer;
 mod segments;
+mod show;
 mod streams;
+mod tail;
 
 use std::path::PathBuf;
 
@@ -12,7 +16,9 @@ use clap::{Args, ValueEnum};
 pub(crate) use consumers::Consumers;
 pub(crate) use events::Events;
 pub(crate) use segments::Segments;
+pub(crate) use show::Show;
 pub(crate) use streams::Streams;
+pub(crate) use tail::Tail;
 
 /// The store that a table is made of, and how it is printed.
 #[derive(Args, Debug)]
