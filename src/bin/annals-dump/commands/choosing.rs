@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use annals::inspect::{Inspection, Salvaged, Selection, TIME_FORMS, parse_time};
-use annals::{Clock as _, Options, Position, ReadOnlyStore, SystemClock, Timestamp};
+use annals::{Clock as _, Error, Options, Position, ReadOnlyStore, SystemClock, Timestamp};
 use clap::{Args, ValueEnum};
 
 use crate::commands::printer::Printer;
@@ -151,7 +151,6 @@ fn salvage(
     printer: &mut Printer<'_>,
 ) -> Result<Vec<Finding>, Stop> {
     let (mut written, mut exit_code) = (Ok(()), 0);
-    let at_end = store.damage().map(|error| Finding::from(error).text);
     let mut is_end_told = false;
     store.salvage(selection, |salvaged| match salvaged {
         Salvaged::Event(event) => {
@@ -160,7 +159,8 @@ fn salvage(
         }
         Salvaged::Lost(damage) => {
             let finding = Finding::from(&damage.error);
-            is_end_told |= at_end.as_ref() == Some(&finding.text);
+            is_end_told |=
+                store.damage().is_some_and(|at_end| is_same_place(at_end, &damage.error));
             exit_code = exit_code.max(finding.exit_code);
             let (start, end) = (damage.positions.start, damage.positions.end);
             let lost = match end.since(start) {
@@ -173,8 +173,16 @@ fn salvage(
         }
     });
     written?;
-    let mut findings = of_reading(store, &[]);
-    findings.retain(|finding| !is_end_told || Some(&finding.text) != at_end.as_ref());
+    let mut findings = if is_end_told { Vec::new() } else { of_reading(store, &[]) };
     findings.push(Finding::told(exit_code));
     Ok(findings)
+}
+
+/// Whether two errors speak of the same byte, though they may expect something else there.
+fn is_same_place(a: &Error, b: &Error) -> bool {
+    let place = |error: &Error| match error {
+        Error::Corrupt { segment, offset, .. } => Some((*segment, *offset)),
+        _ => None,
+    };
+    place(a).is_some() && place(a) == place(b)
 }
