@@ -55,10 +55,9 @@ impl Salvager {
             Ok(header) => Link::from_header(header),
             Err(_) => Link::at(file.base()),
         };
-        let limit = match (limit, file.footer()?) {
-            (Some(limit), _) => limit,
-            (None, Some(footer)) => footer.offset,
-            (None, None) => file.len()?,
+        let limit = match limit {
+            Some(limit) => limit,
+            None => file.footer()?.map_or_else(|| file.len(), |footer| Ok(footer.offset))?,
         };
         let search = Search::new(&file, records_start(), limit);
         let scanner = Scanner::new(file, records_start(), link);
