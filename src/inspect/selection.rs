@@ -141,6 +141,15 @@ impl Selection {
         stream_fits && self.filter.takes(event)
     }
 
+    /// Whether an event at `position`, and all after it in this direction, are out of the range.
+    fn has_passed(&self, position: Position) -> bool {
+        if self.is_backwards {
+            position < self.from
+        } else {
+            self.to.is_some_and(|to| position >= to)
+        }
+    }
+
     /// Whether no event can come before `position` or, backwards, from it on.
     fn ends_at(&self, position: Position) -> bool {
         if self.is_backwards {
@@ -175,13 +184,17 @@ impl Selected {
         }
         let Self { cursor, selection, left } = self;
         cursor.visit(|event| {
+            let at = event.position();
+            // A range of times may have begun behind that of positions.
+            if selection.has_passed(at) {
+                return ControlFlow::Break(());
+            }
             let mut flow = ControlFlow::Continue(());
             if selection.takes(&event) {
                 *left -= 1;
                 flow = visit(event);
             }
             // What stands behind the range may be damaged, and need not be read.
-            let at = event.position();
             let place = if selection.is_backwards { at } else { at.next() };
             if *left == 0 || selection.ends_at(place) { ControlFlow::Break(()) } else { flow }
         })
