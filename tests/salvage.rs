@@ -339,9 +339,10 @@ fn keep_going_prints_what_is_sound_and_names_each_gap_once() {
     let mut changed = bytes.clone();
     changed[lost.bytes.start + 20] ^= 1;
     fs::write(file, changed).unwrap();
-    let (last, _) = scene.segments.last().unwrap();
-    fs::remove_file(last).unwrap();
-    let first_of_last = scene.places.iter().find(|place| place.file == *last).unwrap().position;
+    let (final_one, _) = scene.segments.last().unwrap();
+    fs::remove_file(final_one).unwrap();
+    let first_of_last =
+        scene.places.iter().find(|place| place.file == *final_one).unwrap().position;
     let end = scene.places.len();
     let (code, out, err) = dump(&["events", "--keep-going"], &scene.path);
     let positions: Vec<u64> =

@@ -184,12 +184,22 @@ mod tests {
         assert_eq!(at, bytes.len());
         let body: Vec<_> = parts[13..].iter().map(|part| &bytes[part.start..part.end]).collect();
         let expected: [&[u8]; 12] = [
-            b"talk", b"said", b"\x03", b"key", b"\x05\0", b"\x01", b"a", b"\x02", b"bc", b"m",
-            b"hello", b"\0",
+            b"talk",
+            b"said",
+            b"\x03",
+            b"key",
+            b"\x05\0",
+            b"\x01",
+            b"a",
+            b"\x02",
+            b"bc",
+            b"m",
+            b"hello",
+            b"\0\0\0\0\0\0\0",
         ];
         assert_eq!(body, expected);
         let value = |name| &parts.iter().find(|part| part.name == name).unwrap().value;
-        assert_eq!(value("flags"), "0x0f: batch end, idempotency key, tags, 1 bytes of padding");
+        assert_eq!(value("flags"), "0x3f: batch end, idempotency key, tags, 7 bytes of padding");
         assert_eq!((value("position").as_str(), value("undurable count").as_str()), ("3", "2"));
     }
 
