@@ -431,8 +431,8 @@ fn what_cannot_be_shown_is_said_with_1() {
         assert_eq!((code, out.as_str()), (1, ""));
     }
     // Those beside it are shown, with what is not known of them.
-    let (code, out, _) = place.run(&["show", "STORE", "2"]);
-    assert_eq!(code, 0);
+    let (code, out, err) = place.run(&["show", "STORE", "2"]);
+    assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.contains("that of the record before not known: it is damaged"), "{out}");
     assert!(out.contains("place in its batch    not known: it is damaged"), "{out}");
     assert!(place.run(&["show", "STORE", "0"]).1.contains("place in its batch    not known"));

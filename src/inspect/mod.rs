@@ -3,7 +3,8 @@
 //! An [`Inspection`] reads a store's files and changes none of them. It takes no lock and uses no
 //! index, so it works beside a running application, in a directory that can only be read, and on a
 //! store that is damaged or that [`Store::open`](crate::Store::open) refuses: what is sound up to
-//! the first damage can be read. The program `annals-dump` is made of this module.
+//! the first damage can be read and, with [`Inspection::salvage`], what is sound behind it. The
+//! program `annals-dump` is made of this module.
 //!
 //! ```
 //! use annals::inspect::{Inspection, text_line};

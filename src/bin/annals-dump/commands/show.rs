@@ -42,7 +42,10 @@ impl Show {
     pub(crate) fn run(&self, out: &mut Out) -> Result<Vec<Finding>, Stop> {
         let store = Inspection::open(&self.store)?;
         match store.record(self.position)? {
-            Some(FoundRecord::Sound(record)) => self.sound(&record, out),
+            Some(FoundRecord::Sound(record)) => {
+                self.sound(&record, out)?;
+                Ok(of_reading(&store, &[]))
+            }
             Some(FoundRecord::Damaged(record)) => {
                 self.damaged(&record, out)?;
                 Ok(of_reading(&store, &[record.error]))
@@ -51,19 +54,21 @@ impl Show {
                 let (position, end) = (self.position, store.end());
                 let text =
                     format!("there is no event at position {position}: the log ends at {end}");
-                Err(Finding { text, exit_code: FOUND }.into())
+                let mut findings = vec![Finding { text, exit_code: FOUND }];
+                findings.extend(of_reading(&store, &[]));
+                Ok(findings)
             }
         }
     }
 
-    fn sound(&self, record: &ShownRecord, out: &mut Out) -> Result<Vec<Finding>, Stop> {
+    fn sound(&self, record: &ShownRecord, out: &mut Out) -> Result<(), Stop> {
         match self.format {
             ShowFormat::Text => out.write_all(record.text().as_bytes())?,
             ShowFormat::Jsonl => out.line(&record.json_line())?,
             ShowFormat::Hex => out.write_all(hex(&record.bytes).as_bytes())?,
             ShowFormat::Raw => out.write_all(record.event.payload())?,
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
     /// Prints what there is, where that is no data that a program would take for an event.
