@@ -251,6 +251,46 @@ fn thousands_of_damages_in_one_segment_are_each_passed() {
     assert_eq!(scene.check("every second one"), 5_000);
 }
 
+/// A payload may hold anything, also bytes of the store's own log.
+#[test]
+fn records_within_a_payload_are_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("s.annals/log/00000000000000000000.seg");
+    let scene = Scene::of(&Options::new(), |store| {
+        let other = Options::new().open(dir.path().join("s.annals")).unwrap();
+        let say = |store: &Store, bytes: Vec<u8>| {
+            store.append("a", Expected::Any, [NewEvent::bytes("said", bytes)]).unwrap();
+        };
+        for n in 0..5 {
+            say(&other, vec![n; 100]);
+        }
+        let of_another_store = fs::read(&log).unwrap();
+        let own = fs::read_dir(store.path().join("log")).unwrap().next().unwrap().unwrap().path();
+        for n in 0..5 {
+            say(store, vec![n; 100]);
+            say(store, of_another_store.clone());
+            say(store, fs::read(&own).unwrap());
+        }
+    });
+    let (file, bytes) = &scene.segments[0];
+    for place in &scene.places {
+        let mut changed = bytes.clone();
+        changed[place.bytes.start + 20] ^= 1;
+        fs::write(file, changed).unwrap();
+        assert_eq!(scene.check(&format!("without {}", place.position)), 1);
+    }
+    // All headers, so that only what is within them is sound.
+    let mut changed = bytes.clone();
+    for place in scene.places.iter().skip(1) {
+        changed[place.bytes.start + 20] ^= 1;
+    }
+    fs::write(file, changed).unwrap();
+    let store = Inspection::open(&scene.path).unwrap();
+    for (position, payload) in salvage(&store, &Selection::new()).given {
+        assert_eq!(payload, scene.payloads[usize::try_from(position).unwrap()]);
+    }
+}
+
 #[test]
 fn a_selection_of_a_damaged_log_is_what_is_sound_of_it() {
     let scene = Scene::small();

@@ -213,6 +213,11 @@ impl Scanner {
         Ok(())
     }
 
+    /// Reads so many bytes at once from now on.
+    pub(super) fn read_at_once(&mut self, len: usize) {
+        self.window = Window::new(Arc::clone(self.window.file()), len);
+    }
+
     pub(super) fn file(&self) -> &SegmentFile {
         self.window.file()
     }

@@ -100,6 +100,26 @@ impl Search {
         (self.offset, self.end) = (self.start, end);
     }
 
+    /// Reads so many bytes at once from now on.
+    pub(super) fn read_at_once(&mut self, len: usize) {
+        self.window = Window::new(Arc::clone(self.window.file()), len);
+    }
+
+    /// Goes back to the place that was looked at last.
+    pub(super) fn step_back(&mut self) {
+        self.offset = self.offset.saturating_sub(STEP).max(self.start);
+    }
+
+    /// Goes on behind the block of `len` bytes in which the place is that was looked at last, if that
+    /// cannot be read; behind the place, if only a record that it claims cannot.
+    pub(super) fn pass_unreadable(&mut self, len: usize) {
+        let last = self.offset.saturating_sub(STEP);
+        if self.window.claim_at(last, self.end).is_err() {
+            let next = self.offset.checked_next_multiple_of(wide(len));
+            self.offset = next.unwrap_or(self.end);
+        }
+    }
+
     /// The next record at one of `positions`: its offset and its position.
     pub(super) fn next_at(
         &mut self,
