@@ -329,7 +329,9 @@ fn the_last_events_are_printed_oldest_first() {
     let last = |args: &[&str]| place.positions(&[&["tail", "STORE"], args].concat());
     assert_eq!(last(&[]), "50 51 52 53 54 55 56 57 58 59");
     assert_eq!(last(&["-n", "2"]), last(&[])[last(&[]).len() - 5..]);
-    assert_eq!(last(&["-n", "0"]), "");
+    assert_eq!((last(&["-n", "0"]), last(&["-n", "0", "--keep-going"])), Default::default());
+    assert_eq!(last(&["--count", "2", "--keep-going"]), last(&["-n", "2"]));
+    assert_eq!(last(&["-n", "1000", "--keep-going"]), last(&["-n", "1000"]));
     assert_eq!(last(&["-n", "1000"]), place.positions(&["events", "STORE"]));
     let of_type = place.positions(&["events", "STORE", "--type", "x", "--to", "30"]);
     let of_type: Vec<_> = of_type.split(' ').collect();

@@ -18,7 +18,7 @@ pub(crate) struct Tail {
     #[command(flatten)]
     chosen: Chosen,
     /// How many events
-    #[arg(short = 'n', long = "lines", value_name = "COUNT", default_value_t = 10)]
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10)]
     count: u64,
 }
 
@@ -47,7 +47,9 @@ impl Tail {
         let mut findings = match (found.first, found.count == self.count) {
             (Some(first), true) => self.chosen.print(&store, &selection.from(first), out)?,
             // All was read, so that whatever is lost there may be one of the last.
-            _ if self.chosen.keep_going => self.chosen.print(&store, &selection, out)?,
+            _ if self.chosen.keep_going && self.count > 0 => {
+                self.chosen.print(&store, &selection, out)?
+            }
             (Some(first), false) => self.chosen.print(&store, &selection.from(first), out)?,
             (None, _) => of_reading(&store, &[]),
         };
