@@ -166,6 +166,18 @@ pub enum Error {
         text: String,
     },
 
+    /// A line that was to be imported is no event, or does not fit into the store. What was before it
+    /// has been imported, in whole batches.
+    #[error("line {line} cannot be imported: {reason}")]
+    InvalidLine {
+        /// The number of the line in the input, from 1 on.
+        line: u64,
+        /// What is wrong with it, or what follows from that.
+        reason: &'static str,
+        /// What the parser or the store said, if one of them did.
+        source: Option<Cause>,
+    },
+
     /// A value could not be made into a payload.
     #[error("cannot encode a payload as {content_type}")]
     Encode {

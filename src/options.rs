@@ -66,6 +66,8 @@ pub struct Options {
     pub(crate) read_cache_len: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Option<Progress>,
+    /// Whether the index is built anew, whatever there is of it.
+    pub(crate) rebuilds_index: bool,
 }
 
 impl Options {
@@ -83,6 +85,7 @@ impl Options {
             read_cache_len: 32 << 20,
             clock: Arc::new(SystemClock),
             progress: None,
+            rebuilds_index: false,
         }
     }
 

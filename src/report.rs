@@ -101,6 +101,8 @@ pub enum IndexRecovery {
 pub enum IndexTrouble {
     /// There was none.
     Missing,
+    /// Nothing: [`Options::rebuild_index`](crate::Options::rebuild_index) has asked for another.
+    Asked,
     /// The last try to open it ended the process, so it was not tried again.
     OpeningDidNotEnd,
     /// It did not say how far it had come: it was never written, or was lost.

@@ -128,13 +128,13 @@ fn variety() -> Place {
 #[test]
 fn events_as_json_lines_have_exactly_the_documented_fields() {
     let expected = [
-        r#"{"position":0,"stream":"購物車-42","revision":0,"recorded_at":"2018-02-07T01:26:13.840000000Z","id":"01010101-0101-0101-0101-010101010101","type":"item-added","content_type":"application/json","tags":["kitchen","fragile \"!\""],"metadata":"user=7\n","data":{   "huge": 1e400,    "long": 123456789012345678901234567890, "one": 1.0 }}"#,
-        r#"{"position":1,"stream":"購物車-42","revision":1,"recorded_at":"2018-02-07T01:26:13.840000000Z","id":"02020202-0202-0202-0202-020202020202","type":"item-added","content_type":"text/plain; charset=utf-8","tags":[],"metadata":null,"idempotency_key":"k-1","data":"a cup\u001b[31m\n"}"#,
-        r#"{"position":2,"stream":"odd","revision":0,"recorded_at":"2018-02-07T01:26:13.840000001Z","id":"03030303-0303-0303-0303-030303030303","type":"raw","content_type":"application/octet-stream","tags":[],"metadata_base64":"/w==","idempotency_key":"\u0000","data_base64":"AAH+/w=="}"#,
-        r#"{"position":3,"stream":"odd","revision":1,"recorded_at":"2018-02-07T01:26:13.840000001Z","id":"04040404-0404-0404-0404-040404040404","type":"no-json","content_type":"application/json","tags":[],"metadata":null,"data_base64":"eyJhIjp9"}"#,
-        r#"{"position":4,"stream":"odd","revision":2,"recorded_at":"2018-02-07T01:26:13.840000001Z","id":"05050505-0505-0505-0505-050505050505","type":"no-text","content_type":"text/plain; charset=utf-8","tags":[],"metadata":null,"data_base64":"Yf8="}"#,
-        r#"{"position":5,"stream":"odd","revision":3,"recorded_at":"2018-02-07T01:26:13.840000001Z","id":"06060606-0606-0606-0606-060606060606","type":"empty","content_type":"text/plain; charset=utf-8","tags":[],"metadata":null,"data":""}"#,
-        r#"{"position":6,"stream":"odd","revision":4,"recorded_at":"2018-02-07T01:26:13.840000001Z","id":"07070707-0707-0707-0707-070707070707","type":"own","content_type":"application/x-annals-200","tags":[],"metadata":null,"data_base64":"YWJj"}"#,
+        r#"{"v":1,"position":0,"stream":"購物車-42","revision":0,"recorded_at":"2018-02-07T01:26:13.840000000Z","ends_batch":false,"id":"01010101-0101-0101-0101-010101010101","type":"item-added","content_type":"application/json","tags":["kitchen","fragile \"!\""],"metadata":"user=7\n","data":{   "huge": 1e400,    "long": 123456789012345678901234567890, "one": 1.0 }}"#,
+        r#"{"v":1,"position":1,"stream":"購物車-42","revision":1,"recorded_at":"2018-02-07T01:26:13.840000000Z","ends_batch":true,"id":"02020202-0202-0202-0202-020202020202","type":"item-added","content_type":"text/plain; charset=utf-8","tags":[],"metadata":null,"idempotency_key":"k-1","data":"a cup\u001b[31m\n"}"#,
+        r#"{"v":1,"position":2,"stream":"odd","revision":0,"recorded_at":"2018-02-07T01:26:13.840000001Z","ends_batch":false,"id":"03030303-0303-0303-0303-030303030303","type":"raw","content_type":"application/octet-stream","tags":[],"metadata_base64":"/w==","idempotency_key":"\u0000","data_base64":"AAH+/w=="}"#,
+        r#"{"v":1,"position":3,"stream":"odd","revision":1,"recorded_at":"2018-02-07T01:26:13.840000001Z","ends_batch":false,"id":"04040404-0404-0404-0404-040404040404","type":"no-json","content_type":"application/json","tags":[],"metadata":null,"data_base64":"eyJhIjp9"}"#,
+        r#"{"v":1,"position":4,"stream":"odd","revision":2,"recorded_at":"2018-02-07T01:26:13.840000001Z","ends_batch":false,"id":"05050505-0505-0505-0505-050505050505","type":"no-text","content_type":"text/plain; charset=utf-8","tags":[],"metadata":null,"data_base64":"Yf8="}"#,
+        r#"{"v":1,"position":5,"stream":"odd","revision":3,"recorded_at":"2018-02-07T01:26:13.840000001Z","ends_batch":false,"id":"06060606-0606-0606-0606-060606060606","type":"empty","content_type":"text/plain; charset=utf-8","tags":[],"metadata":null,"data":""}"#,
+        r#"{"v":1,"position":6,"stream":"odd","revision":4,"recorded_at":"2018-02-07T01:26:13.840000001Z","ends_batch":true,"id":"07070707-0707-0707-0707-070707070707","type":"own","content_type":"application/x-annals-200","tags":[],"metadata":null,"data_base64":"YWJj"}"#,
     ];
     let out = variety().dump("events", &["--format", "jsonl"]).sound();
     assert_eq!(out.lines().collect::<Vec<_>>(), expected);
@@ -216,8 +216,8 @@ events  first  last  first recorded at               last recorded at           
 ";
     assert_eq!(place.dump("streams", &[]).sound(), expected);
     let expected = [
-        r#"{"stream":"odd","event_count":5,"first_position":2,"last_position":6,"first_recorded_at":"2018-02-07T01:26:13.840000001Z","last_recorded_at":"2018-02-07T01:26:13.840000001Z","payload_len":15}"#,
-        r#"{"stream":"購物車-42","event_count":2,"first_position":0,"last_position":1,"first_recorded_at":"2018-02-07T01:26:13.840000000Z","last_recorded_at":"2018-02-07T01:26:13.840000000Z","payload_len":86}"#,
+        r#"{"v":1,"stream":"odd","event_count":5,"first_position":2,"last_position":6,"first_recorded_at":"2018-02-07T01:26:13.840000001Z","last_recorded_at":"2018-02-07T01:26:13.840000001Z","payload_len":15}"#,
+        r#"{"v":1,"stream":"購物車-42","event_count":2,"first_position":0,"last_position":1,"first_recorded_at":"2018-02-07T01:26:13.840000000Z","last_recorded_at":"2018-02-07T01:26:13.840000000Z","payload_len":86}"#,
     ];
     let out = place.dump("streams", &["--format", "jsonl"]).sound();
     assert_eq!(out.lines().collect::<Vec<_>>(), expected);
@@ -240,14 +240,19 @@ fn three_segments() -> Place {
 fn segments_are_listed_with_their_state() {
     let place = three_segments();
     let expected = "\
-file                          state   first  end  events  file bytes  first recorded at               last recorded at
-log/00000000000000000000.seg  sealed      0    3       3        3400  2018-02-07T01:26:13.840000000Z  2018-02-07T01:26:13.840000002Z
-log/00000000000000000003.seg  sealed      3    6       3        3400  2018-02-07T01:26:13.840000003Z  2018-02-07T01:26:13.840000005Z
-log/00000000000000000006.seg  active      6    8       2        2224  2018-02-07T01:26:13.840000006Z  2018-02-07T01:26:13.840000007Z
+file                          state   first  end  events  file bytes  first recorded at               last recorded at                digest
+log/00000000000000000000.seg  sealed      0    3       3        3400  2018-02-07T01:26:13.840000000Z  2018-02-07T01:26:13.840000002Z  <digest>
+log/00000000000000000003.seg  sealed      3    6       3        3400  2018-02-07T01:26:13.840000003Z  2018-02-07T01:26:13.840000005Z  <digest>
+log/00000000000000000006.seg  active      6    8       2        2224  2018-02-07T01:26:13.840000006Z  2018-02-07T01:26:13.840000007Z  -
 ";
-    assert_eq!(place.dump("segments", &[]).sound(), expected);
+    let out = place.dump("segments", &[]).sound();
+    let is_digest = |word: &str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let digests: Vec<_> = out.split_whitespace().filter(|word| is_digest(word)).collect();
+    assert!(digests.len() == 2 && digests[0] != digests[1], "{out}");
+    let told = digests.iter().fold(out.clone(), |out, digest| out.replace(digest, "<digest>"));
+    assert_eq!(told, expected);
     let out = place.dump("segments", &["--format", "jsonl"]).sound();
-    let last = r#"{"file":"log/00000000000000000006.seg","state":"active","first_position":6,"end_position":8,"event_count":2,"file_len":2224,"first_recorded_at":"2018-02-07T01:26:13.840000006Z","last_recorded_at":"2018-02-07T01:26:13.840000007Z"}"#;
+    let last = r#"{"v":1,"file":"log/00000000000000000006.seg","state":"active","first_position":6,"end_position":8,"event_count":2,"file_len":2224,"first_recorded_at":"2018-02-07T01:26:13.840000006Z","last_recorded_at":"2018-02-07T01:26:13.840000007Z","digest":null}"#;
     assert_eq!((out.lines().count(), out.lines().last().unwrap()), (3, last));
 }
 
@@ -258,7 +263,7 @@ fn a_full_segment_that_was_not_sealed_is_called_full() {
     file.set_len(file.metadata().unwrap().len() - 96).unwrap();
     let out = place.dump("segments", &[]).sound();
     let full = "log/00000000000000000003.seg  full        3    6       3        3304  \
-                2018-02-07T01:26:13.840000003Z  2018-02-07T01:26:13.840000005Z";
+                2018-02-07T01:26:13.840000003Z  2018-02-07T01:26:13.840000005Z  -";
     assert_eq!(out.lines().nth(2), Some(full));
     assert_eq!(place.dump("events", &[]).sound().lines().count(), 8);
 }
@@ -344,7 +349,9 @@ fn an_empty_store_has_nothing_to_show() {
     assert_eq!(place.dump("streams", &[]).sound().lines().count(), 1);
     let out = place.dump("segments", &[]).sound();
     assert!(
-        out.ends_with("active      0    0       0          64  -                  -\n"),
+        out.ends_with(
+            "active      0    0       0          64  -                  -                 -\n"
+        ),
         "{out}"
     );
 }
@@ -474,7 +481,7 @@ fn a_reader_that_has_had_enough_is_no_failure() {
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with(r#"{"position":0,"#));
+    assert!(line.starts_with(r#"{"v":1,"position":0,"#));
     let mut err = String::new();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert_eq!((child.wait().unwrap().code(), err.as_str()), (Some(0), ""));
@@ -531,7 +538,7 @@ fn consumers_are_listed_with_what_only_the_log_says_of_them() {
     assert_eq!(
         billing,
         format!(
-            "{{\"consumer\":\"billing\",\"committed\":3,\"lag_event_count\":3,\
+            "{{\"v\":1,\"consumer\":\"billing\",\"committed\":3,\"lag_event_count\":3,\
              \"pending_count\":0,\"parked_count\":0,\"committed_at\":\"{NOW}\"}}"
         )
     );

@@ -338,7 +338,7 @@ fn the_last_events_are_printed_oldest_first() {
     let expected = of_type[of_type.len() - 3..].join(" ");
     assert_eq!(last(&["-n", "3", "--type", "x", "--to", "30"]), expected);
     let out = place.sound(&["tail", "STORE", "-n", "1", "--format", "jsonl"]);
-    assert!(out.starts_with("{\"position\":"), "{out}");
+    assert!(out.starts_with("{\"v\":1,\"position\":"), "{out}");
 }
 
 #[test]

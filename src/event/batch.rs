@@ -112,6 +112,18 @@ impl Batch {
         self
     }
 
+    /// Adds an event for `stream`, to those that were added last if they are for the same one and
+    /// nothing is expected of it now.
+    #[cfg(feature = "json")]
+    pub(crate) fn push(&mut self, stream: String, expected: Expected, event: NewEvent) {
+        match self.parts.last_mut() {
+            Some(part) if part.stream == stream && expected == Expected::Any => {
+                part.events.push(event);
+            }
+            _ => self.parts.push(BatchPart { stream, expected, events: vec![event] }),
+        }
+    }
+
     /// Records the batch with this time and not with the clock's: for importing what happened
     /// earlier. It must be later than the time of every batch before, and holds all later ones
     /// above it: after [`Timestamp::MAX`] nothing more can be appended.

@@ -1,5 +1,6 @@
 //! What the bytes of a payload are.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -44,7 +45,31 @@ const CODES: [(ContentType, u8, &str); 8] = [
     (ContentType::Avro, 7, "application/avro"),
 ];
 
+/// How the media type begins of an encoding that has none; its number follows.
+const OTHER_PREFIX: &str = "application/x-annals-";
+
 impl ContentType {
+    /// How this encoding is written, such as `application/json`.
+    #[must_use]
+    pub fn media_type(self) -> Cow<'static, str> {
+        match CODES.iter().find(|(of, _, _)| *of == self) {
+            Some((_, _, media_type)) => Cow::Borrowed(media_type),
+            None => Cow::Owned(format!("{OTHER_PREFIX}{}", self.code())),
+        }
+    }
+
+    /// The encoding that a media type names, as [`ContentType`] is written: `application/json` for
+    /// instance. `None` if it names none that annals knows.
+    #[must_use]
+    pub fn from_media_type(text: &str) -> Option<Self> {
+        let named = CODES.iter().find(|(_, _, media_type)| *media_type == text);
+        named.map(|(named, _, _)| *named).or_else(|| {
+            let code = text.strip_prefix(OTHER_PREFIX)?.parse().ok().map(Self::from_code)?;
+            // Others are written by their names.
+            (matches!(code, Self::Other(_)) && code.to_string() == text).then_some(code)
+        })
+    }
+
     /// The first code that is the application's to give a meaning.
     const APPLICATION_START: u8 = 128;
 
@@ -115,10 +140,7 @@ fn decode_bincode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Cause> {
 impl fmt::Display for ContentType {
     /// Writes the media type, such as `application/json`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match CODES.iter().find(|(of, _, _)| of == self) {
-            Some((_, _, media_type)) => f.write_str(media_type),
-            None => write!(f, "application/x-annals-{}", self.code()),
-        }
+        f.write_str(&self.media_type())
     }
 }
 
@@ -129,7 +151,17 @@ mod tests {
     #[test]
     fn every_code_stands_for_one_encoding() {
         for code in 0..=u8::MAX {
-            assert_eq!(ContentType::from_code(code).code(), code);
+            let content_type = ContentType::from_code(code);
+            assert_eq!(content_type.code(), code);
+            let media_type = content_type.to_string();
+            assert_eq!(ContentType::from_media_type(&media_type), Some(content_type));
+        }
+    }
+
+    #[test]
+    fn what_no_encoding_is_written_as_names_none() {
+        for text in ["", "application/x-annals-1", "application/x-annals-0200", "text/html"] {
+            assert_eq!(ContentType::from_media_type(text), None, "{text}");
         }
     }
 

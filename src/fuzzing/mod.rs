@@ -7,12 +7,14 @@ mod damage;
 mod disk;
 mod facts;
 mod input;
+mod lines;
 mod operations;
 mod reading;
 mod record;
 mod segment;
 mod store;
 
+pub use lines::lines;
 pub use operations::operations;
 pub use record::record;
 pub use segment::segment;
@@ -22,5 +24,10 @@ pub use store::store;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, each with the name of its folder in `fuzz/corpus`.
-pub const TARGETS: [Target; 4] =
-    [("record", record), ("segment", segment), ("store", store), ("operations", operations)];
+pub const TARGETS: [Target; 5] = [
+    ("record", record),
+    ("segment", segment),
+    ("store", store),
+    ("operations", operations),
+    ("lines", lines),
+];

@@ -3,8 +3,8 @@
 //! Owns which attribute says what. `docs/dump.md` has the table.
 
 use crate::event::{Event, EventView};
-use crate::inspect::json::{Object, Quoted, push_data};
-use crate::types::StoreId;
+use crate::inspect::json::{Json, Object, Quoted, push_data};
+use crate::types::{EventId, StoreId};
 
 /// An event of the store with the id `store` as one line of JSON, without a line feed: a `CloudEvent`
 /// 1.0 in the JSON event format.
@@ -25,16 +25,16 @@ pub fn cloud_event(event: &Event, store: StoreId) -> String {
 
 /// Adds to `line` what [`cloud_event`] returns.
 pub fn push_cloud_event(line: &mut String, event: EventView<'_>, store: StoreId) {
-    let mut object = Object::new();
-    object.value("specversion", Quoted("1.0"));
-    object.value("id", Quoted(event.id()));
+    let mut object = Object::new(line);
+    object.plain("specversion", "1.0");
+    object.plain("id", event.id().hyphenated(&mut [0; EventId::TEXT_LEN]));
     object.value("source", Quoted(format_args!("urn:uuid:{store}")));
     object.string("type", event.event_type());
     object.string("subject", event.stream());
-    object.value("time", Quoted(event.recorded_at()));
-    object.value("datacontenttype", Quoted(event.content_type()));
+    object.time("time", Some(event.recorded_at()));
+    object.plain("datacontenttype", &event.content_type().media_type());
     object.value("sequence", Quoted(format_args!("{:020}", event.position().get())));
     object.value("revision", Quoted(event.revision()));
-    push_data(&mut object, event);
-    line.push_str(&object.finish());
+    push_data(&mut object, event, Json::Equivalent);
+    object.finish();
 }

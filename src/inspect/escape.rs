@@ -7,13 +7,17 @@ pub(super) fn push_escaped(
     is_special: impl Fn(char) -> bool,
     push: impl Fn(&mut String, char),
 ) {
+    // Most text is ASCII without anything special, and is looked at byte by byte.
+    let is_plain = |byte: &u8| byte.is_ascii() && !is_special(char::from(*byte));
     let mut rest = text;
-    while let Some(at) = rest.find(&is_special) {
-        let (plain, special) = rest.split_at(at);
+    while let Some(at) = rest.bytes().position(|byte| !is_plain(&byte)) {
+        let (plain, other) = rest.split_at_checked(at).unwrap_or((rest, ""));
         line.push_str(plain);
-        let mut chars = special.chars();
-        if let Some(c) = chars.next() {
-            push(line, c);
+        let mut chars = other.chars();
+        match chars.next() {
+            Some(c) if is_special(c) => push(line, c),
+            Some(c) => line.push(c),
+            None => {}
         }
         rest = chars.as_str();
     }

@@ -11,18 +11,23 @@ use serde_json::value::RawValue;
 use crate::event::{ContentType, Event, EventView};
 use crate::inspect::escape::push_escaped;
 use crate::inspect::{ConsumerSummary, SegmentSummary, StreamSummary, segment_file};
-use crate::types::Timestamp;
+use crate::types::{EventId, Timestamp};
 
-/// An event as one line of JSON, without a line feed.
-///
-/// The fields, in this order: `position`, `stream`, `revision`, `recorded_at` (RFC 3339, UTC, with
-/// nanoseconds), `id`, `type`, `content_type`, `tags`, `metadata` (a string, or `null` if there is
-/// none), `idempotency_key` only if there is one, and `data`: a JSON payload as it is, a text as a
-/// string. What is no valid JSON or UTF-8, and every other payload, is `data_base64` instead;
-/// likewise `metadata_base64` and `idempotency_key_base64`.
-///
-/// A JSON payload keeps every character, but that line breaks between its parts become spaces and
-/// white space around it goes.
+/// The version of the lines: the first field, `v`, of each. A later version may mean something else
+/// by a field, or lack one.
+pub(crate) const LINE_VERSION: u64 = 1;
+
+/// What becomes of a JSON payload that cannot stand in a line as it is, because there are line
+/// breaks between its parts, white space around it, or control characters in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Json {
+    /// It stands there all the same, and means the same.
+    Equivalent,
+    /// It is written in base64, so that no byte of it is lost.
+    Exact,
+}
+
+/// An event as one line of JSON, without a line feed. See [`push_json_line`].
 #[must_use]
 pub fn json_line(event: &Event) -> String {
     let mut line = String::new();
@@ -30,47 +35,77 @@ pub fn json_line(event: &Event) -> String {
     line
 }
 
-/// Adds to `line` what [`json_line`] returns.
+/// Adds to `line` an event as one line of JSON, without a line feed.
+///
+/// The fields, in this order: `v` (1), `position`, `stream`, `revision`, `recorded_at` (RFC 3339, UTC,
+/// with nanoseconds), `ends_batch`, `id`, `type`, `content_type`, `tags`, `metadata` (a string, or
+/// `null` if there is none), `idempotency_key` only if there is one, and `data`: a JSON payload as it
+/// is, a text as a string. What is no valid JSON or UTF-8, and every other payload, is
+/// `data_base64` instead; likewise `metadata_base64` and `idempotency_key_base64`.
+///
+/// A JSON payload keeps every character, but that line breaks between its parts become spaces,
+/// white space around it goes, and control characters in its strings are escaped.
 pub fn push_json_line(line: &mut String, event: EventView<'_>) {
-    let mut object = Object::new();
-    object.value("position", event.position());
+    push_event(line, event, Json::Equivalent);
+}
+
+/// As [`push_json_line`], but no byte of the event is lost: a JSON payload that could not stand in the
+/// line as it is becomes `data_base64`. What [`Importer`](crate::transfer::Importer) reads.
+pub fn push_exact_json_line(line: &mut String, event: EventView<'_>) {
+    push_event(line, event, Json::Exact);
+}
+
+fn push_event(line: &mut String, event: EventView<'_>, json: Json) {
+    let mut object = Object::versioned(line);
+    object.number("position", event.position().get());
     object.string("stream", event.stream());
-    object.value("revision", event.revision());
-    object.value("recorded_at", Quoted(event.recorded_at()));
-    object.value("id", Quoted(event.id()));
+    object.number("revision", event.revision().get());
+    object.time("recorded_at", Some(event.recorded_at()));
+    object.raw("ends_batch", if event.ends_batch() { "true" } else { "false" });
+    object.plain("id", event.id().hyphenated(&mut [0; EventId::TEXT_LEN]));
     object.string("type", event.event_type());
-    object.value("content_type", Quoted(event.content_type()));
+    object.plain("content_type", &event.content_type().media_type());
     object.strings("tags", event.tags());
     match event.metadata() {
-        [] => object.value("metadata", "null"),
+        [] => object.raw("metadata", "null"),
         metadata => object.string_or_base64("metadata", metadata),
     }
     if let Some(key) = event.idempotency_key() {
         object.string_or_base64("idempotency_key", key);
     }
-    push_data(&mut object, event);
-    line.push_str(&object.finish());
+    push_data(&mut object, event, json);
+    object.finish();
 }
 
-pub(super) fn push_data(object: &mut Object, event: EventView<'_>) {
+pub(super) fn push_data(object: &mut Object<'_>, event: EventView<'_>, json: Json) {
     let payload = event.payload();
     match event.content_type() {
         ContentType::Json => match serde_json::from_slice::<&RawValue>(payload) {
-            Ok(json) => object.value("data", json.get().replace(['\n', '\r'], " ")),
-            Err(_) => object.base64("data", payload),
+            Ok(value) if json == Json::Equivalent => object.json("data", value.get()),
+            Ok(value) if value.get().len() == payload.len() && is_line(value.get()) => {
+                object.raw("data", value.get());
+            }
+            _ => object.base64("data", payload),
         },
         ContentType::Text => object.string_or_base64("data", payload),
         _ => object.base64("data", payload),
     }
 }
 
+/// Whether JSON can stand in a line as it is.
+fn is_line(json: &str) -> bool {
+    let is_plain = json.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    is_plain || !json.contains(is_hidden)
+}
+
 impl StreamSummary {
-    /// The summary as one line of JSON, without a line feed, with the fields `stream`,
+    /// The summary as one line of JSON, without a line feed, with the fields `v`, `stream`,
     /// `event_count`, `first_position`, `last_position`, `first_recorded_at`, `last_recorded_at`
     /// and `payload_len`.
     #[must_use]
     pub fn json_line(&self) -> String {
-        let mut object = Object::new();
+        let mut line = String::new();
+        let mut object = Object::versioned(&mut line);
         object.string("stream", &self.name);
         object.value("event_count", self.event_count);
         object.value("first_position", self.first);
@@ -78,33 +113,38 @@ impl StreamSummary {
         object.value("first_recorded_at", Quoted(self.first_recorded_at));
         object.value("last_recorded_at", Quoted(self.last_recorded_at));
         object.value("payload_len", self.payload_len);
-        object.finish()
+        object.finish();
+        line
     }
 }
 
 impl ConsumerSummary {
-    /// The summary as one line of JSON, without a line feed, with the fields `consumer`,
+    /// The summary as one line of JSON, without a line feed, with the fields `v`, `consumer`,
     /// `committed`, `lag_event_count`, `pending_count`, `parked_count` and `committed_at`.
     #[must_use]
     pub fn json_line(&self) -> String {
-        let mut object = Object::new();
+        let mut line = String::new();
+        let mut object = Object::versioned(&mut line);
         object.string("consumer", &self.name);
         object.value("committed", self.committed);
         object.value("lag_event_count", self.lag_event_count);
         object.value("pending_count", self.pending_count);
         object.value("parked_count", self.parked_count);
         object.value("committed_at", Quoted(self.committed_at));
-        object.finish()
+        object.finish();
+        line
     }
 }
 
 impl SegmentSummary {
-    /// The summary as one line of JSON, without a line feed, with the fields `file`, `state`,
-    /// `first_position`, `end_position`, `event_count`, `file_len`, `first_recorded_at` and
-    /// `last_recorded_at`. The times of a segment without events are `null`.
+    /// The summary as one line of JSON, without a line feed, with the fields `v`, `file`, `state`,
+    /// `first_position`, `end_position`, `event_count`, `file_len`, `first_recorded_at`,
+    /// `last_recorded_at` and `digest` (32 hexadecimal digits). The times of a segment without events
+    /// are `null`, and so is the digest of one that is not sealed.
     #[must_use]
     pub fn json_line(&self) -> String {
-        let mut object = Object::new();
+        let mut line = String::new();
+        let mut object = Object::versioned(&mut line);
         object.string("file", &segment_file(self.first));
         object.value("state", Quoted(self.state));
         object.value("first_position", self.first);
@@ -113,12 +153,17 @@ impl SegmentSummary {
         object.value("file_len", self.file_len);
         object.time("first_recorded_at", self.first_recorded_at);
         object.time("last_recorded_at", self.last_recorded_at);
-        object.finish()
+        match self.digest_text() {
+            Some(digest) => object.plain("digest", &digest),
+            None => object.raw("digest", "null"),
+        }
+        object.finish();
+        line
     }
 }
 
 /// A value in quotes. It must be written without quotes, backslashes and control characters.
-pub(super) struct Quoted<T>(pub(super) T);
+pub(crate) struct Quoted<T>(pub(crate) T);
 
 impl<T: Display> Display for Quoted<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -126,80 +171,145 @@ impl<T: Display> Display for Quoted<T> {
     }
 }
 
-/// An object that is being written.
-pub(super) struct Object(String);
+/// An object that is being written at the end of a line.
+pub(crate) struct Object<'a> {
+    line: &'a mut String,
+    is_empty: bool,
+}
 
-impl Object {
-    pub(super) fn new() -> Self {
-        Self(String::from("{"))
+impl<'a> Object<'a> {
+    /// Begins an object.
+    pub(crate) fn new(line: &'a mut String) -> Self {
+        line.push('{');
+        Self { line, is_empty: true }
     }
 
+    /// Begins an object whose first field says by which version of `docs/dump.md` it is written.
+    pub(crate) fn versioned(line: &'a mut String) -> Self {
+        let mut object = Self::new(line);
+        object.number("v", LINE_VERSION);
+        object
+    }
+
+    /// Goes on with an object that is not empty and not ended.
+    pub(super) fn going_on(line: &'a mut String) -> Self {
+        Self { line, is_empty: false }
+    }
+
+    #[inline]
     fn key(&mut self, key: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
+        if !self.is_empty {
+            self.line.push(',');
         }
-        let _ = write!(self.0, "\"{key}\":");
+        self.is_empty = false;
+        self.line.push('"');
+        self.line.push_str(key);
+        self.line.push_str("\":");
     }
 
     /// Adds a value that is written as JSON.
-    pub(super) fn value(&mut self, key: &str, value: impl Display) {
+    pub(crate) fn value(&mut self, key: &str, value: impl Display) {
         self.key(key);
-        let _ = write!(self.0, "{value}");
+        let _ = write!(self.line, "{value}");
     }
 
-    pub(super) fn string(&mut self, key: &str, text: &str) {
+    /// Adds text that is JSON.
+    pub(crate) fn raw(&mut self, key: &str, json: &str) {
         self.key(key);
-        push_string(&mut self.0, text);
+        self.line.push_str(json);
     }
 
-    fn strings<'a>(&mut self, key: &str, texts: impl Iterator<Item = &'a str>) {
+    /// The same for a key that may have anything in it.
+    pub(crate) fn named_raw(&mut self, key: &str, json: &str) {
+        if !self.is_empty {
+            self.line.push(',');
+        }
+        self.is_empty = false;
+        push_string(self.line, key);
+        self.line.push(':');
+        self.line.push_str(json);
+    }
+
+    /// Adds JSON that may have line breaks and control characters.
+    pub(crate) fn json(&mut self, key: &str, json: &str) {
         self.key(key);
-        self.0.push('[');
+        // Outside of strings there are no others.
+        push_escaped(self.line, json, is_hidden, |line, c| match c {
+            '\n' | '\r' | '\t' => line.push(' '),
+            other => push_escape(line, other),
+        });
+    }
+
+    pub(crate) fn number(&mut self, key: &str, number: u64) {
+        self.raw(key, itoa::Buffer::new().format(number));
+    }
+
+    /// Adds text without quotes, backslashes and control characters.
+    pub(crate) fn plain(&mut self, key: &str, text: &str) {
+        self.key(key);
+        self.line.push('"');
+        self.line.push_str(text);
+        self.line.push('"');
+    }
+
+    pub(crate) fn string(&mut self, key: &str, text: &str) {
+        self.key(key);
+        push_string(self.line, text);
+    }
+
+    pub(crate) fn strings<'t>(&mut self, key: &str, texts: impl Iterator<Item = &'t str>) {
+        self.key(key);
+        self.line.push('[');
         for (n, text) in texts.enumerate() {
             if n > 0 {
-                self.0.push(',');
+                self.line.push(',');
             }
-            push_string(&mut self.0, text);
+            push_string(self.line, text);
         }
-        self.0.push(']');
+        self.line.push(']');
     }
 
-    fn time(&mut self, key: &str, time: Option<Timestamp>) {
+    pub(crate) fn time(&mut self, key: &str, time: Option<Timestamp>) {
         match time {
-            Some(time) => self.value(key, Quoted(time)),
-            None => self.value(key, "null"),
+            Some(time) => {
+                self.key(key);
+                self.line.push('"');
+                time.push_to(self.line);
+                self.line.push('"');
+            }
+            None => self.raw(key, "null"),
         }
     }
 
-    pub(super) fn base64(&mut self, key: &str, bytes: &[u8]) {
+    /// Adds bytes as the field `<key>_base64`.
+    pub(crate) fn base64(&mut self, key: &str, bytes: &[u8]) {
         self.key(&format!("{key}_base64"));
-        self.0.push('"');
-        STANDARD.encode_string(bytes, &mut self.0);
-        self.0.push('"');
+        self.line.push('"');
+        STANDARD.encode_string(bytes, self.line);
+        self.line.push('"');
     }
 
-    fn string_or_base64(&mut self, key: &str, bytes: &[u8]) {
+    pub(crate) fn string_or_base64(&mut self, key: &str, bytes: &[u8]) {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.string(key, text),
             Err(_) => self.base64(key, bytes),
         }
     }
 
-    pub(super) fn finish(mut self) -> String {
-        self.0.push('}');
-        self.0
+    pub(crate) fn finish(self) {
+        self.line.push('}');
     }
 }
 
 fn push_string(line: &mut String, text: &str) {
     line.push('"');
-    push_escaped(line, text, is_escaped, push_escape);
+    push_escaped(line, text, |c| is_hidden(c) || matches!(c, '"' | '\\'), push_escape);
     line.push('"');
 }
 
-/// What JSON wants escaped, and what some take for the end of a line or a command to a terminal.
-fn is_escaped(c: char) -> bool {
-    c.is_control() || matches!(c, '"' | '\\' | '\u{2028}' | '\u{2029}')
+/// What some take for the end of a line or a command to a terminal.
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 fn push_escape(line: &mut String, c: char) {

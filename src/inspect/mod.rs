@@ -43,6 +43,7 @@ mod streams;
 mod table;
 mod text;
 mod time_argument;
+mod verdict;
 
 #[cfg(feature = "json")]
 pub use cloud::{cloud_event, push_cloud_event};
@@ -50,7 +51,9 @@ pub use consumers::{ConsumerSummary, consumer_table};
 pub use hex::{push_hex_dump, push_hex_event};
 pub use inspection::Inspection;
 #[cfg(feature = "json")]
-pub use json::{json_line, push_json_line};
+pub(crate) use json::{LINE_VERSION, Object};
+#[cfg(feature = "json")]
+pub use json::{json_line, push_exact_json_line, push_json_line};
 pub use record::{DamagedRecord, FoundRecord, RecordField, ShownRecord};
 pub use salvage::Salvaged;
 pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
@@ -58,3 +61,4 @@ pub use selection::{Selected, Selection};
 pub use streams::{StreamSummary, stream_table};
 pub use text::{TextStyles, push_text_line, text_line};
 pub use time_argument::{TIME_FORMS, parse_time};
+pub use verdict::report_text;

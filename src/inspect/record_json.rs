@@ -11,24 +11,23 @@ impl ShownRecord {
     /// what is not known is `null`.
     #[must_use]
     pub fn json_line(&self) -> String {
-        let sum = |sum: u32| Quoted(format!("{sum:08x}"));
-        let mut framing = Object::new();
-        framing.string("segment_file", &segment_file(self.segment));
-        framing.value("offset", self.offset);
-        framing.value("record_len", self.bytes.len());
-        framing.value("checksum", sum(self.checksum));
-        framing.value("chain", sum(self.chain));
-        let before = self.checksum_before;
-        framing.value("checksum_before", before.map_or(null(), |before| sum(before).to_string()));
-        let place = |place: Option<Position>| place.map_or(null(), |place| place.to_string());
-        framing.value("durable_end", place(self.durable_end));
-        framing.value("batch_start", place(self.batch.as_ref().map(|batch| batch.start)));
-        framing.value("batch_end", place(self.batch.as_ref().map(|batch| batch.end)));
-        // Two objects, one after the other, made into one.
         let mut line = json_line(&self.event);
+        // What frames the record goes on where the event ends.
         line.pop();
-        line.push(',');
-        line.push_str(framing.finish().trim_start_matches('{'));
+        let mut object = Object::going_on(&mut line);
+        let sum = |sum: u32| Quoted(format!("{sum:08x}"));
+        object.string("segment_file", &segment_file(self.segment));
+        object.value("offset", self.offset);
+        object.value("record_len", self.bytes.len());
+        object.value("checksum", sum(self.checksum));
+        object.value("chain", sum(self.chain));
+        let before = self.checksum_before;
+        object.value("checksum_before", before.map_or(null(), |before| sum(before).to_string()));
+        let place = |place: Option<Position>| place.map_or(null(), |place| place.to_string());
+        object.value("durable_end", place(self.durable_end));
+        object.value("batch_start", place(self.batch.as_ref().map(|batch| batch.start)));
+        object.value("batch_end", place(self.batch.as_ref().map(|batch| batch.end)));
+        object.finish();
         line
     }
 }

@@ -49,9 +49,17 @@ pub struct SegmentSummary {
     pub file_len: u64,
     /// What it is.
     pub state: SegmentState,
+    /// The digest of its records that its footer names, XXH3 of 128 bits; `None` if it is not
+    /// sealed.
+    pub digest: Option<u128>,
 }
 
 impl SegmentSummary {
+    /// The digest in hexadecimal.
+    pub(super) fn digest_text(&self) -> Option<String> {
+        self.digest.map(|digest| format!("{digest:032x}"))
+    }
+
     /// How many events it has.
     #[must_use]
     pub fn event_count(&self) -> u64 {
@@ -93,6 +101,7 @@ impl Inspection {
                 last_recorded_at: next_header.map(|header| header.recorded_before),
                 file_len: file.len()?,
                 state: SegmentState::Full,
+                digest: None,
             });
         };
         if footer.end() != next {
@@ -106,6 +115,7 @@ impl Inspection {
             last_recorded_at: Some(footer.last_recorded_at),
             file_len: file.len()?,
             state: SegmentState::Sealed,
+            digest: Some(footer.digest),
         })
     }
 
@@ -124,6 +134,7 @@ impl Inspection {
             last_recorded_at: has_events.then_some(end.recorded_at),
             file_len: file.len()?,
             state: SegmentState::Active,
+            digest: None,
         })
     }
 }
@@ -147,12 +158,13 @@ pub fn segment_table(segments: &[SegmentSummary]) -> String {
         ("file bytes", Align::Right),
         ("first recorded at", Align::Left),
         ("last recorded at", Align::Left),
+        ("digest", Align::Left),
     ];
     let rows: Vec<_> = segments.iter().map(row).collect();
     table(columns, &rows)
 }
 
-fn row(segment: &SegmentSummary) -> [String; 8] {
+fn row(segment: &SegmentSummary) -> [String; 9] {
     let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
     [
         segment_file(segment.first),
@@ -163,5 +175,6 @@ fn row(segment: &SegmentSummary) -> [String; 8] {
         segment.file_len.to_string(),
         time(segment.first_recorded_at),
         time(segment.last_recorded_at),
+        segment.digest_text().unwrap_or_else(|| "-".to_owned()),
     ]
 }

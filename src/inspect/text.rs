@@ -73,8 +73,9 @@ pub fn push_text_line(line: &mut String, event: EventView<'_>, styles: &TextStyl
 /// Adds all that stands in a line before the payload.
 pub(super) fn push_head(line: &mut String, event: EventView<'_>, styles: &TextStyles) {
     let TextStyles { place, stream, event_type, reset } = styles;
-    let _ = write!(line, "{place}{}  {}{reset}  ", event.position(), event.recorded_at());
-    line.push_str(stream);
+    let _ = write!(line, "{place}{}  ", event.position());
+    event.recorded_at().push_to(line);
+    let _ = write!(line, "{reset}  {stream}");
     push_text(line, event.stream());
     let _ = write!(line, "@{}{reset}  ", event.revision());
     line.push_str(event_type);

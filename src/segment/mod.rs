@@ -4,6 +4,7 @@
 //! visible.
 
 mod blocks;
+mod digest;
 mod file;
 mod salvage;
 mod scan;
@@ -12,10 +13,11 @@ mod search;
 mod window;
 
 pub(crate) use blocks::Blocks;
+pub(crate) use digest::{Digesting, digest_of};
 pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};
 pub(crate) use salvage::{Place, Salvaged, Salvager};
 pub(crate) use scan::{Link, Scanner};
-pub(crate) use seal::{digest_of, seal};
+pub(crate) use seal::seal;
 pub(crate) use search::{begins_with, find_record, find_witness};
 pub(crate) use window::Window;
 

@@ -2,33 +2,11 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3;
-
 use crate::error::Result;
-use crate::format::{FOOTER_LEN, Fault, Footer, SEGMENT_HEADER_LEN};
+use crate::format::{FOOTER_LEN, Footer, SEGMENT_HEADER_LEN};
 use crate::segment::file::wide;
-use crate::segment::{SegmentFile, Window};
+use crate::segment::{SegmentFile, Window, digest_of};
 use crate::types::LogEnd;
-
-/// Bytes that are digested at once.
-const BLOCK_LEN: usize = 256 << 10;
-
-/// The digest of the first `len` bytes of a segment.
-pub(crate) fn digest_of(file: &SegmentFile, len: u64) -> Result<u128> {
-    let mut digest = Xxh3::new();
-    let mut block = vec![0; BLOCK_LEN];
-    let mut offset = 0;
-    while offset < len {
-        let read = file.read_at(&mut block, offset)?;
-        let left = usize::try_from(len - offset).unwrap_or(usize::MAX);
-        let Some(bytes) = block.get(..read.min(left)).filter(|bytes| !bytes.is_empty()) else {
-            return Err(file.corrupt(offset, Fault("the rest of the segment")));
-        };
-        digest.update(bytes);
-        offset += wide(bytes.len());
-    }
-    Ok(digest.digest128())
-}
 
 /// Ends a segment, of which every record is durable and the last one ends at `end`, with its
 /// footer.

@@ -13,6 +13,7 @@ mod open;
 mod open_index;
 mod opening;
 mod read_only;
+mod rebuild;
 mod repair;
 mod stats;
 #[cfg(feature = "async")]
@@ -265,6 +266,12 @@ impl Store {
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
         self.inner.opening.report(&self.inner.recovery)
+    }
+
+    /// The most bytes that the records of one batch may have.
+    #[cfg(feature = "json")]
+    pub(crate) fn batch_len_max(&self) -> u64 {
+        self.inner.log.batch_len_max()
     }
 
     /// The identity that the store got when it was created.

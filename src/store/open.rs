@@ -126,6 +126,8 @@ impl Options {
             index: Arc::clone(&index),
         };
         let opening = match opened {
+            // It was asked how far the log was durable, whatever becomes of it.
+            Some(opened) if self.rebuilds_index => opening.finish(opened.discarded()),
             Some(opened) => opening.finish(opened),
             None => opening.begin(),
         };

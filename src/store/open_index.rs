@@ -30,8 +30,16 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    fn unusable(reason: IndexTrouble) -> Self {
+    pub(super) fn unusable(reason: IndexTrouble) -> Self {
         Self { index: None, checkpoint: None, reason }
+    }
+
+    /// What is left of it where another index is asked for.
+    pub(super) fn discarded(self) -> Self {
+        if let Some(index) = self.index {
+            index.close();
+        }
+        Self::unusable(IndexTrouble::Asked)
     }
 }
 

@@ -79,8 +79,12 @@ impl Opening {
     }
 
     fn open(&self, found: &OnceLock<IndexRecovery>) {
-        let store = self.segments.store();
-        self.fill(self.options.open_index(&*self.directory, &self.place, store), found);
+        let opened = if self.options.rebuilds_index {
+            Opened::unusable(IndexTrouble::Asked)
+        } else {
+            self.options.open_index(&*self.directory, &self.place, self.segments.store())
+        };
+        self.fill(opened, found);
     }
 
     fn fill(&self, opened: Opened, found: &OnceLock<IndexRecovery>) {

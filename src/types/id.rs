@@ -26,6 +26,16 @@ impl EventId {
         &self.0
     }
 
+    /// Characters of an id that is written as a UUID is.
+    #[cfg(feature = "json")]
+    pub(crate) const TEXT_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
+
+    /// What [`Display`](fmt::Display) writes, in memory that is lent for it.
+    #[cfg(feature = "json")]
+    pub(crate) fn hyphenated<'a>(&self, text: &'a mut [u8; Self::TEXT_LEN]) -> &'a str {
+        Uuid::from_bytes(self.0).hyphenated().encode_lower(text)
+    }
+
     /// A UUID of version 7: the milliseconds of `time`, then random bits of `random`.
     ///
     /// A time before 1970 counts as 1970, which such a UUID cannot go below.

@@ -4,9 +4,10 @@
 //! their names, part by part, and the log is read once for each part.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::error::Error;
 use crate::format::Record;
@@ -19,30 +20,60 @@ use crate::verify::{Damage, Step, Teller, Watch};
 /// the table grows.
 const STREAMS_MAX: usize = 900_000;
 
+/// Takes keys that are hashes for what they are.
+#[derive(Clone, Copy, Debug, Default)]
+struct OwnHash(u64);
+
+impl BuildHasher for OwnHash {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for OwnHash {
+    /// No key comes as bytes.
+    fn write(&mut self, _: &[u8]) {}
+
+    /// One half: a table has far less than so many places.
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = u64::try_from(hash & u128::from(u64::MAX)).unwrap_or_default();
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// What the next revisions must be, of the streams in one part.
 #[derive(Debug)]
 pub(super) struct Revisions {
-    next: HashMap<u128, u64>,
+    next: HashMap<u128, u64, OwnHash>,
     /// The first hash of the part.
     from: u128,
     /// The last hash of the part.
     to: u128,
     streams_max: usize,
+    /// What names are hashed with: nobody who makes names up knows it.
+    seed: u64,
     /// Where the first revision stands that is not the next one.
     fault: Option<(Address, Position)>,
 }
 
 impl Revisions {
     pub(super) fn new() -> Self {
-        Self::part(0, STREAMS_MAX)
+        Self::part(0, STREAMS_MAX, RandomState::new().hash_one(0))
     }
 
-    fn part(from: u128, streams_max: usize) -> Self {
-        Self { next: HashMap::new(), from, to: u128::MAX, streams_max, fault: None }
+    fn part(from: u128, streams_max: usize, seed: u64) -> Self {
+        let (next, to) = (HashMap::default(), u128::MAX);
+        Self { next, from, to, streams_max, seed, fault: None }
     }
 
     pub(super) fn check(&mut self, stream: &str, record: &Record, address: Address) {
-        if !self.is_next(xxh3_128(stream.as_bytes()), record.parts.revision.get()) {
+        let hash = xxh3_128_with_seed(stream.as_bytes(), self.seed);
+        if !self.is_next(hash, record.parts.revision.get()) {
             self.fault.get_or_insert((address, record.parts.position));
         }
     }
@@ -69,7 +100,7 @@ impl Revisions {
 
     /// The part after this one.
     fn following(&self) -> Option<Self> {
-        Some(Self::part(self.to.checked_add(1)?, self.streams_max))
+        Some(Self::part(self.to.checked_add(1)?, self.streams_max, self.seed))
     }
 }
 
@@ -109,10 +140,10 @@ mod tests {
     /// Checks these revisions of streams, three streams at a time, and returns in how many parts
     /// that was done if all were in order.
     fn parts_for(revisions: &[(&str, u64)]) -> Option<u32> {
-        let mut part = Revisions::part(0, 3);
+        let mut part = Revisions::part(0, 3, 7);
         for count in 1.. {
             for (stream, revision) in revisions {
-                if !part.is_next(xxh3_128(stream.as_bytes()), *revision) {
+                if !part.is_next(xxh3_128_with_seed(stream.as_bytes(), 7), *revision) {
                     return None;
                 }
             }

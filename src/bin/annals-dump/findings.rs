@@ -68,6 +68,16 @@ impl Finding {
     pub(crate) fn told(exit_code: u8) -> Self {
         Self { text: String::new(), exit_code }
     }
+
+    /// Something that is not as it should be.
+    pub(crate) fn found(text: &str) -> Self {
+        Self { text: text.to_owned(), exit_code: FOUND }
+    }
+
+    /// Arguments that do not go together.
+    pub(crate) fn usage(text: &str) -> Self {
+        Self { text: text.to_owned(), exit_code: 2 }
+    }
 }
 
 impl From<&Error> for Finding {
@@ -88,7 +98,7 @@ impl From<&Error> for Finding {
 
 fn exit_code(error: &Error) -> u8 {
     match error {
-        Error::Corrupt { .. } | Error::CorruptFile { .. } => FOUND,
+        Error::Corrupt { .. } | Error::CorruptFile { .. } | Error::InvalidLine { .. } => FOUND,
         Error::NotAStore { .. } | Error::NewerFormat { .. } => 3,
         Error::Locked { .. } => 5,
         _ => REFUSED,
@@ -99,6 +109,11 @@ fn exit_code(error: &Error) -> u8 {
 /// of its log.
 pub(crate) fn of_reading(store: &Inspection, errors: &[Error]) -> Vec<Finding> {
     of_errors(errors, store.damage(), store.trailing_len())
+}
+
+/// What is to be said of the end of the log of `store`, which is not damaged.
+pub(crate) fn of_trailing(store: &Inspection) -> Vec<Finding> {
+    of_errors(&[], None, store.trailing_len())
 }
 
 fn of_errors(errors: &[Error], damage: Option<&Error>, trailing_len: u64) -> Vec<Finding> {

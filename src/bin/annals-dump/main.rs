@@ -7,6 +7,7 @@
 mod commands;
 mod findings;
 mod output;
+mod progress;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -47,6 +48,13 @@ enum Command {
     Streams(commands::Streams),
     Segments(commands::Segments),
     Consumers(commands::Consumers),
+    Verify(commands::Verify),
+    Repair(commands::Repair),
+    RebuildIndex(commands::RebuildIndex),
+    Export(commands::Export),
+    Import(commands::Import),
+    Completions(commands::Completions),
+    Man(commands::Man),
 }
 
 impl Command {
@@ -59,6 +67,13 @@ impl Command {
             Self::Streams(command) => command.run(out),
             Self::Segments(command) => command.run(out),
             Self::Consumers(command) => command.run(out),
+            Self::Verify(command) => command.run(out),
+            Self::Repair(command) => command.run(out),
+            Self::RebuildIndex(command) => command.run(out),
+            Self::Export(command) => command.run(out),
+            Self::Import(command) => command.run(out),
+            Self::Completions(command) => command.run::<Arguments>(out),
+            Self::Man(_) => commands::Man::run::<Arguments>(out),
         }
     }
 }

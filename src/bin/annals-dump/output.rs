@@ -35,6 +35,11 @@ impl Out {
         Self { writer: BufWriter::with_capacity(64 << 10, io::stdout().lock()), is_colored }
     }
 
+    /// Writes `bytes`.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes)
+    }
+
     /// Writes `line` and a line feed.
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
         self.writer.write_all(line.as_bytes())?;
