@@ -200,7 +200,8 @@ fn events_are_chosen_by_stream_place_number_and_direction() {
     assert_eq!(positions(&["--from", "99"]), "");
     assert_eq!(positions(&["--limit", "2"]), "0 1");
     assert_eq!(positions(&["--reverse", "--limit", "2"]), "6 5");
-    assert_eq!(positions(&["--reverse", "--from", "4"]), "3 2 1 0");
+    assert_eq!(positions(&["--reverse", "--from", "4"]), "6 5 4");
+    assert_eq!(positions(&["--reverse", "--from", "1", "--to", "4"]), "3 2 1");
     assert_eq!(positions(&["--reverse", "--stream", "購物車-42", "--limit", "1"]), "1");
     assert_eq!(positions(&["--stream", "odd", "--from", "3", "--limit", "2"]), "3 4");
 }

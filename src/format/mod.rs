@@ -26,8 +26,9 @@ pub(crate) use parked::{
 };
 pub(crate) use record::{
     ALIGNMENT as RECORD_ALIGNMENT, Claim, HEADER_LEN as RECORD_HEADER_LEN,
-    LEN_MIN as RECORD_LEN_MIN, Record, RecordFault, ToRecord, Trust, encode as encode_record,
-    encoded_len as record_len, progress_len_max, tags_len,
+    LEN_MIN as RECORD_LEN_MIN, Part as RecordPart, Record, RecordFault, ToRecord, Trust,
+    encode as encode_record, encoded_len as record_len, parts_of as record_parts, progress_len_max,
+    tags_len,
 };
 pub(crate) use segment_header::{HEADER_LEN as SEGMENT_HEADER_LEN, SegmentHeader};
 #[cfg(feature = "fuzzing")]

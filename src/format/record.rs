@@ -2,8 +2,10 @@
 //!
 //! Owns the byte layout of `docs/format.md`, section 3. Encodes here, and decodes in `read`.
 
+mod layout;
 mod read;
 
+pub(crate) use layout::{Part, parts_of};
 pub(crate) use read::{Claim, Record, RecordFault, Trust};
 
 use crate::event::{NewEvent, Progress};

@@ -151,6 +151,11 @@ impl Inspection {
         report
     }
 
+    /// Where the log is known to have ended, though it may not be readable up to there.
+    pub(super) fn known_end(&self) -> LogEnd {
+        self.known_end
+    }
+
     pub(super) fn source(&self) -> &Source {
         &self.source
     }

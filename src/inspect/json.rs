@@ -20,7 +20,7 @@ pub(crate) const LINE_VERSION: u64 = 1;
 /// What becomes of a JSON payload that cannot stand in a line as it is, because there are line
 /// breaks between its parts, white space around it, or control characters in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Json {
+pub(super) enum Json {
     /// It stands there all the same, and means the same.
     Equivalent,
     /// It is written in base64, so that no byte of it is lost.
@@ -77,7 +77,7 @@ fn push_event(line: &mut String, event: EventView<'_>, json: Json) {
     object.finish();
 }
 
-fn push_data(object: &mut Object<'_>, event: EventView<'_>, json: Json) {
+pub(super) fn push_data(object: &mut Object<'_>, event: EventView<'_>, json: Json) {
     let payload = event.payload();
     match event.content_type() {
         ContentType::Json => match serde_json::from_slice::<&RawValue>(payload) {
@@ -189,6 +189,11 @@ impl<'a> Object<'a> {
         let mut object = Self::new(line);
         object.number("v", LINE_VERSION);
         object
+    }
+
+    /// Goes on with an object that is not empty and not ended.
+    pub(super) fn going_on(line: &'a mut String) -> Self {
+        Self { line, is_empty: false }
     }
 
     #[inline]

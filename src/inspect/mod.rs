@@ -3,7 +3,8 @@
 //! An [`Inspection`] reads a store's files and changes none of them. It takes no lock and uses no
 //! index, so it works beside a running application, in a directory that can only be read, and on a
 //! store that is damaged or that [`Store::open`](crate::Store::open) refuses: what is sound up to
-//! the first damage can be read. The program `annals-dump` is made of this module.
+//! the first damage can be read and, with [`Inspection::salvage`], what is sound behind it. The
+//! program `annals-dump` is made of this module.
 //!
 //! ```
 //! use annals::inspect::{Inspection, text_line};
@@ -25,17 +26,25 @@
 
 #[cfg(feature = "cli")]
 mod bars;
+#[cfg(feature = "json")]
+mod cloud;
 mod consumers;
 mod escape;
 #[cfg(feature = "cli")]
 mod figures;
+mod hex;
 mod inspection;
 #[cfg(feature = "json")]
 mod json;
 mod look;
 #[cfg(feature = "cli")]
 mod page;
+mod record;
+#[cfg(feature = "json")]
+mod record_json;
+mod salvage;
 mod segments;
+mod selection;
 mod statistics;
 #[cfg(feature = "json")]
 mod statistics_json;
@@ -43,11 +52,15 @@ mod streams;
 mod table;
 mod tally;
 mod text;
+mod time_argument;
 mod verdict;
 
 #[cfg(feature = "cli")]
 pub use bars::{Paint, statistics_text};
+#[cfg(feature = "json")]
+pub use cloud::{cloud_event, push_cloud_event};
 pub use consumers::{ConsumerSummary, consumer_table};
+pub use hex::{push_hex_dump, push_hex_event};
 pub use inspection::Inspection;
 #[cfg(feature = "json")]
 pub(crate) use json::{LINE_VERSION, Object};
@@ -55,9 +68,13 @@ pub(crate) use json::{LINE_VERSION, Object};
 pub use json::{json_line, push_exact_json_line, push_json_line};
 #[cfg(feature = "cli")]
 pub use page::report_page;
+pub use record::{DamagedRecord, FoundRecord, RecordField, ShownRecord};
+pub use salvage::Salvaged;
 pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
+pub use selection::{Selected, Selection};
 pub use statistics::{SizeStep, Statistics, TimeStep};
 pub use streams::{StreamOrder, StreamSummary, stream_table};
 pub use tally::{NameCount, NameCounts};
-pub use text::text_line;
+pub use text::{TextStyles, push_text_line, text_line};
+pub use time_argument::{TIME_FORMS, parse_time};
 pub use verdict::report_text;

@@ -1,8 +1,8 @@
 //! Events as text, for people: one line each. Not made to be parsed.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
-use crate::event::{ContentType, Event};
+use crate::event::{ContentType, Event, EventView};
 use crate::inspect::escape::push_escaped;
 
 /// The most characters of a payload that are shown.
@@ -12,6 +12,43 @@ const SHOWN_LEN_MAX: usize = CHARS_MAX * 4;
 /// The most bytes that are shown of a payload that is no text.
 const HEX_LEN_MAX: usize = 16;
 
+/// What is written around the parts of a line, so that a terminal shows them in colours.
+///
+/// By default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TextStyles {
+    place: String,
+    stream: String,
+    event_type: String,
+    reset: String,
+}
+
+impl TextStyles {
+    /// What to write before the position and the recorded time.
+    #[must_use]
+    pub fn place(self, start: impl Display) -> Self {
+        Self { place: start.to_string(), ..self }
+    }
+
+    /// What to write before the stream and the revision.
+    #[must_use]
+    pub fn stream(self, start: impl Display) -> Self {
+        Self { stream: start.to_string(), ..self }
+    }
+
+    /// What to write before the type.
+    #[must_use]
+    pub fn event_type(self, start: impl Display) -> Self {
+        Self { event_type: start.to_string(), ..self }
+    }
+
+    /// What to write after each of those.
+    #[must_use]
+    pub fn reset(self, end: impl Display) -> Self {
+        Self { reset: end.to_string(), ..self }
+    }
+}
+
 /// An event as one line of text for people, without a line feed: position, recorded time, stream
 /// and revision, type, tags in brackets if there are any, and the payload.
 ///
@@ -19,19 +56,40 @@ const HEX_LEN_MAX: usize = 16;
 /// no text is shown in hexadecimal. A long one is cut, and its length given.
 #[must_use]
 pub fn text_line(event: &Event) -> String {
-    let mut line = format!("{}  {}  ", event.position(), event.recorded_at());
-    push_text(&mut line, event.stream());
-    let _ = write!(line, "@{}  ", event.revision());
-    push_text(&mut line, event.event_type());
-    let tags: Vec<_> = event.tags().map(escaped).collect();
-    if !tags.is_empty() {
-        let _ = write!(line, "  [{}]", tags.join(", "));
-    }
+    let mut line = String::new();
+    push_text_line(&mut line, event.view(), &TextStyles::default());
+    line
+}
+
+/// Adds to `line` what [`text_line`] returns, with `styles`. Allocates nothing if there is room.
+pub fn push_text_line(line: &mut String, event: EventView<'_>, styles: &TextStyles) {
+    push_head(line, event, styles);
     if !event.payload().is_empty() {
         line.push_str("  ");
-        push_payload(&mut line, event.content_type(), event.payload());
+        push_payload(line, event.content_type(), event.payload());
     }
-    line
+}
+
+/// Adds all that stands in a line before the payload.
+pub(super) fn push_head(line: &mut String, event: EventView<'_>, styles: &TextStyles) {
+    let TextStyles { place, stream, event_type, reset } = styles;
+    let _ = write!(line, "{place}{}  ", event.position());
+    event.recorded_at().push_to(line);
+    let _ = write!(line, "{reset}  {stream}");
+    push_text(line, event.stream());
+    let _ = write!(line, "@{}{reset}  ", event.revision());
+    line.push_str(event_type);
+    push_text(line, event.event_type());
+    line.push_str(reset);
+    let mut opening = "  [";
+    for tag in event.tags() {
+        line.push_str(opening);
+        push_text(line, tag);
+        opening = ", ";
+    }
+    if opening == ", " {
+        line.push(']');
+    }
 }
 
 /// `text` with every character escaped that could do something to a terminal.
@@ -41,8 +99,21 @@ pub(super) fn escaped(text: &str) -> String {
     line
 }
 
-fn push_text(line: &mut String, text: &str) {
+pub(super) fn push_text(line: &mut String, text: &str) {
+    // Most texts are plain, which their bytes tell sooner than their characters.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return line.push_str(text);
+    }
     push_escaped(line, text, is_unprintable, |line, c| line.extend(c.escape_default()));
+}
+
+/// Adds text over several lines, each with a line feed. Tabs stay; what else is unprintable is escaped.
+pub(super) fn push_lines(text: &mut String, lines: &str) {
+    for line in lines.lines() {
+        let is_special = |c| c != '\t' && is_unprintable(c);
+        push_escaped(text, line, is_special, |text, c| text.extend(c.escape_default()));
+        text.push('\n');
+    }
 }
 
 /// Control characters, separators of lines, and marks that change the direction of text.
@@ -57,7 +128,7 @@ fn push_payload(line: &mut String, content_type: ContentType, payload: &[u8]) {
             let end = text.char_indices().nth(CHARS_MAX).map_or(text.len(), |(at, _)| at);
             let shown = text.get(..end).unwrap_or(text);
             match content_type {
-                ContentType::Json => push_text(line, &on_one_line(shown)),
+                ContentType::Json => push_on_one_line(line, shown),
                 _ => push_text(line, shown),
             }
             if shown.len() < payload.len() {
@@ -84,11 +155,15 @@ fn text_of(content_type: ContentType, payload: &[u8]) -> Option<&str> {
     (is_text || !text.contains(is_unprintable)).then_some(text)
 }
 
-/// JSON without its line breaks and what indents its lines. In strings there are none.
-fn on_one_line(json: &str) -> String {
-    let lines = json.split(['\n', '\r']).map(|line| line.trim_matches([' ', '\t']));
-    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-    lines.join(" ")
+/// Adds JSON without its line breaks and what indents its lines. In strings there are none.
+fn push_on_one_line(line: &mut String, json: &str) {
+    let parts = json.split(['\n', '\r']).map(|part| part.trim_matches([' ', '\t']));
+    for (n, part) in parts.filter(|part| !part.is_empty()).enumerate() {
+        if n > 0 {
+            line.push(' ');
+        }
+        push_text(line, part);
+    }
 }
 
 fn push_hex(line: &mut String, payload: &[u8]) {

@@ -131,6 +131,16 @@ impl SegmentFile {
         directory.remove(&name_of(base))
     }
 
+    /// The same with another file in the place of its own.
+    #[cfg(test)]
+    pub(super) fn with_file<F: RandomFile + 'static>(
+        &self,
+        wrap: impl FnOnce(Arc<dyn RandomFile>) -> Arc<F>,
+    ) -> Self {
+        let (key, base, path) = (self.key, self.base, self.path.clone());
+        Self { key, base, path, file: wrap(Arc::clone(&self.file)), full_len: OnceLock::new() }
+    }
+
     /// The store that the segment belongs to.
     pub(crate) fn key(&self) -> StoreKey {
         self.key

@@ -6,6 +6,7 @@
 mod blocks;
 mod digest;
 mod file;
+mod salvage;
 mod scan;
 mod seal;
 mod search;
@@ -14,6 +15,7 @@ mod window;
 pub(crate) use blocks::Blocks;
 pub(crate) use digest::{Digesting, digest_of};
 pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};
+pub(crate) use salvage::{Place, Salvaged, Salvager};
 pub(crate) use scan::{Link, Scanner};
 pub(crate) use seal::seal;
 pub(crate) use search::{begins_with, find_record, find_witness};

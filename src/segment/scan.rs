@@ -121,6 +121,12 @@ impl Scanner {
         Self::new(file, wide(SEGMENT_HEADER_LEN), Link::from_header(header))
     }
 
+    /// Goes to `offset`, where the record at `position` stands, whatever is before it.
+    pub(super) fn put(&mut self, offset: u64, position: Position) {
+        self.offset = offset;
+        self.link = Link::at(position);
+    }
+
     /// Position of the next record.
     pub(crate) fn position(&self) -> Position {
         self.link.position
@@ -205,6 +211,20 @@ impl Scanner {
             self.link = Link::at(self.link.position);
         }
         Ok(())
+    }
+
+    /// Reads so many bytes at once from now on.
+    pub(super) fn read_at_once(&mut self, len: usize) {
+        self.window = Window::new(Arc::clone(self.window.file()), len);
+    }
+
+    pub(super) fn file(&self) -> &SegmentFile {
+        self.window.file()
+    }
+
+    /// The record that was read last.
+    pub(super) fn record(&self) -> &Record {
+        &self.record
     }
 
     /// The event of a record that was just read, to be kept.

@@ -60,9 +60,7 @@ pub(crate) fn find_record(
     limit: u64,
     positions: &Range<Position>,
 ) -> Result<Option<(u64, Position)>> {
-    let found =
-        Search::new(file, start, limit).next(|claim| positions.contains(&claim.position))?;
-    Ok(found.map(|(offset, record)| (offset, record.parts.position)))
+    Search::new(file, start, limit).next_at(positions)
 }
 
 /// Whether the first record of a segment is this one, byte for byte: recovery may have moved it
@@ -77,8 +75,8 @@ pub(crate) fn begins_with(file: SegmentFile, record: &Record) -> Result<bool> {
 }
 
 /// Goes through what may be records, wherever one could begin.
-struct Search<'a> {
-    file: &'a Arc<SegmentFile>,
+#[derive(Debug)]
+pub(super) struct Search {
     window: Window,
     start: u64,
     offset: u64,
@@ -87,12 +85,48 @@ struct Search<'a> {
     effort: u64,
 }
 
-impl<'a> Search<'a> {
-    fn new(file: &'a Arc<SegmentFile>, start: u64, end: u64) -> Self {
+impl Search {
+    pub(super) fn new(file: &Arc<SegmentFile>, start: u64, end: u64) -> Self {
         let window = Window::new(Arc::clone(file), BLOCK_LEN);
         let start = start.checked_next_multiple_of(STEP).unwrap_or(end);
         let effort = end.saturating_sub(start).saturating_mul(EFFORT_PER_BYTE_MAX);
-        Self { file, window, start, offset: start, end, effort: effort.max(EFFORT_MIN) }
+        Self { window, start, offset: start, end, effort: effort.max(EFFORT_MIN) }
+    }
+
+    /// Goes to `start`, or to the next place behind it where a record may begin, to search up to
+    /// `end`. What was spent on bytes before counts on.
+    pub(super) fn go_to(&mut self, start: u64, end: u64) {
+        self.start = start.checked_next_multiple_of(STEP).unwrap_or(end);
+        (self.offset, self.end) = (self.start, end);
+    }
+
+    /// Reads so many bytes at once from now on.
+    pub(super) fn read_at_once(&mut self, len: usize) {
+        self.window = Window::new(Arc::clone(self.window.file()), len);
+    }
+
+    /// Goes back to the place that was looked at last.
+    pub(super) fn step_back(&mut self) {
+        self.offset = self.offset.saturating_sub(STEP).max(self.start);
+    }
+
+    /// Goes on behind the block of `len` bytes in which the place is that was looked at last, if that
+    /// cannot be read; behind the place, if only a record that it claims cannot.
+    pub(super) fn pass_unreadable(&mut self, len: usize) {
+        let last = self.offset.saturating_sub(STEP);
+        if self.window.claim_at(last, self.end).is_err() {
+            let next = self.offset.checked_next_multiple_of(wide(len));
+            self.offset = next.unwrap_or(self.end);
+        }
+    }
+
+    /// The next record at one of `positions`: its offset and its position.
+    pub(super) fn next_at(
+        &mut self,
+        positions: &Range<Position>,
+    ) -> Result<Option<(u64, Position)>> {
+        let found = self.next(|claim| positions.contains(&claim.position))?;
+        Ok(found.map(|(offset, record)| (offset, record.parts.position)))
     }
 
     fn len(&self) -> u64 {
@@ -112,7 +146,7 @@ impl<'a> Search<'a> {
             let Some(claim) = claim else { continue };
             self.effort = self.effort.checked_sub(claim.len).ok_or_else(|| {
                 let fault = Fault("bytes that can be told to be a torn tail or damage");
-                self.file.corrupt(self.start, fault)
+                self.window.file().corrupt(self.start, fault)
             })?;
             match self.window.record_at(offset, self.end) {
                 Ok(record) => return Ok(Some((offset, record))),

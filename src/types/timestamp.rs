@@ -58,7 +58,6 @@ impl Timestamp {
     }
 }
 
-#[cfg(feature = "json")]
 impl Timestamp {
     /// Adds to `text` what [`Display`](fmt::Display) writes, at less cost.
     pub(crate) fn push_to(self, text: &mut String) {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::directory::Directory;
 use crate::error::{Error, Result};
-use crate::format::Fault;
 use crate::log::{Segments, witnessed_end};
-use crate::segment::{Link, Scanner, SegmentFile, find_record, records_start};
+use crate::segment::{Salvaged, Salvager, SegmentFile, records_start};
 use crate::types::{Address, LogEnd, Position, StoreKey};
 
 /// A log that is damaged or incomplete, as far as it is there.
@@ -66,28 +65,23 @@ impl Damaged {
 /// The end of the last sound batch of a segment, whatever is damaged before it.
 fn last_end(directory: &dyn Directory, key: StoreKey, base: Position) -> Result<LogEnd> {
     let file = Arc::new(SegmentFile::open_to_read(directory, key, base)?);
-    let limit = file.len()?;
+    let len = file.len()?;
+    let (mut salvager, header) = Salvager::new(file, Position::new(u64::MAX), Some(len))?;
     // Behind a header that is damaged there may be records all the same.
-    let mut scanner = match file.header() {
-        Err(error) if is_damage(&error) => {
-            Scanner::new(Arc::clone(&file), records_start(), Link::at(base))
-        }
-        header => Scanner::from_header(Arc::clone(&file), &header?),
-    };
-    let mut end = scanner.end();
+    if let Err(error) = header
+        && !is_damage(&error)
+    {
+        return Err(error);
+    }
+    let mut end = salvager.end();
     loop {
-        match scanner.read(limit) {
-            Ok(_) => end = scanner.end().or(end),
-            Err(Error::Corrupt { .. }) => {
-                let start = scanner.offset().saturating_add(1);
-                let later = scanner.position()..Position::new(u64::MAX);
-                let Some((offset, position)) = find_record(&file, start, limit, &later)? else {
-                    break;
-                };
-                scanner = Scanner::new(Arc::clone(&file), offset, Link::at(position));
-            }
-            Err(error) => return Err(error),
+        match salvager.advance() {
+            Salvaged::Record => end = salvager.end().or(end),
+            Salvaged::Gap(error, _) if !is_damage(&error) => return Err(error),
+            Salvaged::Gap(..) => {}
+            Salvaged::End => break,
         }
     }
-    end.ok_or_else(|| file.corrupt(records_start(), Fault("a whole batch")))
+    let expected = "a whole batch";
+    end.ok_or(Error::Corrupt { segment: base, offset: records_start(), expected })
 }

@@ -64,6 +64,11 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
+    /// What was said already.
+    pub(crate) fn told(exit_code: u8) -> Self {
+        Self { text: String::new(), exit_code }
+    }
+
     /// Something that is not as it should be.
     pub(crate) fn found(text: &str) -> Self {
         Self { text: text.to_owned(), exit_code: FOUND }
@@ -126,7 +131,7 @@ fn of_errors(errors: &[Error], damage: Option<&Error>, trailing_len: u64) -> Vec
 
 /// Says all of `findings`, and returns the highest of their exit codes.
 pub(crate) fn say(findings: &[Finding]) -> ExitCode {
-    for finding in findings {
+    for finding in findings.iter().filter(|finding| !finding.text.is_empty()) {
         tell(&finding.text);
     }
     ExitCode::from(findings.iter().map(|finding| finding.exit_code).max().unwrap_or(0))

@@ -15,8 +15,10 @@ use std::process::ExitCode;
 use clap::{ColorChoice, Parser, Subcommand};
 
 use crate::findings::{Finding, Stop};
-use crate::output::Out;
+use crate::output::{Color, Out};
 
+const COLOR: &str =
+    "Whether text for people has colours; auto: on a terminal, unless NO_COLOR says otherwise";
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all is well
@@ -32,6 +34,8 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "annals-dump", version, after_help = EXIT_CODES, color = ColorChoice::Never)]
 struct Arguments {
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true, help = COLOR)]
+    color: Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,6 +43,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Events(commands::Events),
+    Tail(commands::Tail),
+    Show(commands::Show),
     Streams(commands::Streams),
     Segments(commands::Segments),
     Consumers(commands::Consumers),
@@ -58,6 +64,8 @@ impl Command {
     fn run(&self, out: &mut Out) -> Result<Vec<Finding>, Stop> {
         match self {
             Self::Events(command) => command.run(out),
+            Self::Tail(command) => command.run(out),
+            Self::Show(command) => command.run(out),
             Self::Streams(command) => command.run(out),
             Self::Segments(command) => command.run(out),
             Self::Consumers(command) => command.run(out),
@@ -76,7 +84,7 @@ impl Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut out = Out::stdout();
+    let mut out = Out::stdout(arguments.color);
     let printed = arguments.command.run(&mut out);
     let flushed = out.flush();
     let findings = match printed.and_then(|findings| Ok(flushed.map(|()| findings)?)) {

@@ -3,20 +3,35 @@
 use std::io::{self, BufWriter, StdoutLock, Write};
 
 use anstream::{AutoStream, ColorChoice};
+use clap::ValueEnum;
+
+/// When text for people has colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    #[value(
+        help = "On a terminal, unless NO_COLOR or CLICOLOR=0 is set; anywhere with CLICOLOR_FORCE"
+    )]
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
 
 /// Standard output, collected into large writes.
 #[derive(Debug)]
 pub(crate) struct Out {
     writer: BufWriter<StdoutLock<'static>>,
-    /// Whether what is for people may have colours: a terminal reads, and nobody has said otherwise
-    /// (`NO_COLOR` and the like).
+    /// Whether what is for people has colours.
     pub(crate) is_colored: bool,
 }
 
 impl Out {
-    pub(crate) fn stdout() -> Self {
-        let choice = AutoStream::choice(&io::stdout());
-        let is_colored = !matches!(choice, ColorChoice::Never);
+    pub(crate) fn stdout(color: Color) -> Self {
+        let is_colored = match color {
+            Color::Auto => !matches!(AutoStream::choice(&io::stdout()), ColorChoice::Never),
+            Color::Always => true,
+            Color::Never => false,
+        };
         Self { writer: BufWriter::with_capacity(64 << 10, io::stdout().lock()), is_colored }
     }
 

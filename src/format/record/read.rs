@@ -60,25 +60,25 @@ pub(crate) struct Claim {
 }
 
 /// The fixed fields of a record, as they stand there.
-struct Header {
-    checksum: u32,
-    previous: u32,
-    len: u32,
-    flags: u8,
-    content_type: u8,
-    stream_len: u8,
-    type_len: u8,
-    position: u64,
-    revision: u64,
-    recorded_at: i64,
-    id: [u8; 16],
-    undurable_count: u32,
-    metadata_len: u32,
+pub(super) struct Header {
+    pub(super) checksum: u32,
+    pub(super) previous: u32,
+    pub(super) len: u32,
+    pub(super) flags: u8,
+    pub(super) content_type: u8,
+    pub(super) stream_len: u8,
+    pub(super) type_len: u8,
+    pub(super) position: u64,
+    pub(super) revision: u64,
+    pub(super) recorded_at: i64,
+    pub(super) id: [u8; 16],
+    pub(super) undurable_count: u32,
+    pub(super) metadata_len: u32,
 }
 
 impl Header {
     #[inline]
-    fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, Fault> {
+    pub(super) fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, Fault> {
         let mut fields = Fields::new(bytes);
         Ok(Self {
             checksum: fields.u32()?,
@@ -203,6 +203,11 @@ impl Record {
         let (name, position) = rest.split_at_checked(usize::from(*len))?;
         let position = Fields::new(position).u64().ok().map(Position::new)?;
         std::str::from_utf8(name).ok().map(|name| (name, position))
+    }
+
+    /// The checksum that a record with these bytes should have; `seed` is that of its store.
+    pub(crate) fn checksum_of(bytes: &[u8], seed: u32) -> u32 {
+        checksum_from(seed, bytes.get(CHECKSUM_LEN..).unwrap_or_default())
     }
 
     /// The position after this one.

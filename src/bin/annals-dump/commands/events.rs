@@ -1,53 +1,44 @@
 //! `events`: the events, one a line.
 
-use annals::inspect::{Inspection, json_line, text_line};
-use annals::{Event, Position};
+use annals::inspect::Inspection;
 use clap::Args;
 
-use crate::commands::{Format, Input};
-use crate::findings::{Finding, Stop, of_reading};
+use crate::commands::choosing::Chosen;
+use crate::findings::{Finding, Stop};
 use crate::output::Out;
 
 /// Prints events, one a line, in the order of their positions
 #[derive(Args, Debug)]
-#[command(after_help = "Example, the last three events of a stream, for jq:\n  \
-    annals-dump events quakes.annals --stream us --reverse --limit 3 --format jsonl | jq .data")]
+#[command(
+    after_help = "Examples, the last three events of a stream, for jq, and all that comes from \
+    now on:\n  \
+    annals-dump events quakes.annals --stream us --reverse --limit 3 --format jsonl | jq .data\n  \
+    annals-dump events quakes.annals --since now --follow"
+)]
 pub(crate) struct Events {
     #[command(flatten)]
-    input: Input,
-    /// Print only events of this stream
-    #[arg(long, value_name = "NAME")]
-    stream: Option<String>,
-    /// Begin before the event at this position; with --reverse, go back from there
-    #[arg(long, value_name = "POSITION")]
-    from: Option<Position>,
+    chosen: Chosen,
     /// Print at most so many events
     #[arg(long, value_name = "COUNT")]
-    limit: Option<usize>,
+    limit: Option<u64>,
     /// Print the newest events first
-    #[arg(long)]
+    #[arg(long, conflicts_with = "follow")]
     reverse: bool,
 }
 
 impl Events {
     pub(crate) fn run(&self, out: &mut Out) -> Result<Vec<Finding>, Stop> {
-        let store = Inspection::open(&self.input.store)?;
-        let mut cursor = store.events();
-        if let Some(position) = self.from {
-            cursor = cursor.from(position);
+        let mut selection = self.chosen.selection();
+        if let Some(count) = self.limit {
+            selection = selection.limit(count);
         }
         if self.reverse {
-            cursor = cursor.backwards();
+            selection = selection.backwards();
         }
-        let is_wanted = |event: &Event| self.stream.as_ref().is_none_or(|of| event.stream() == of);
-        let wanted = cursor.filter(|event| event.as_ref().map_or(true, is_wanted));
-        for event in wanted.take(self.limit.unwrap_or(usize::MAX)) {
-            match (event, self.input.format) {
-                (Err(error), _) => return Ok(of_reading(&store, &[error])),
-                (Ok(event), Format::Text) => out.line(&text_line(&event))?,
-                (Ok(event), Format::Jsonl) => out.line(&json_line(&event))?,
-            }
+        if self.chosen.follow {
+            return self.chosen.follow(&self.chosen.open_to_follow()?, &selection, out);
         }
-        Ok(of_reading(&store, &[]))
+        let store = Inspection::open(&self.chosen.store)?;
+        self.chosen.print(&store, &selection, out)
     }
 }

@@ -1,16 +1,20 @@
 //! The commands, each with its arguments.
 
+mod choosing;
 mod completions;
 mod consumers;
 mod events;
 mod export;
 mod import;
+mod printer;
 mod rebuild_index;
 mod repair;
 mod report;
 mod segments;
+mod show;
 mod stats;
 mod streams;
+mod tail;
 mod verify;
 
 use std::path::PathBuf;
@@ -26,8 +30,10 @@ pub(crate) use rebuild_index::RebuildIndex;
 pub(crate) use repair::Repair;
 pub(crate) use report::Report;
 pub(crate) use segments::Segments;
+pub(crate) use show::Show;
 pub(crate) use stats::Stats;
 pub(crate) use streams::Streams;
+pub(crate) use tail::Tail;
 pub(crate) use verify::Verify;
 
 /// The store that a table is made of, and how it is printed.
