@@ -264,6 +264,14 @@ fn an_export_of_a_damaged_store_ends_where_it_is_damaged() {
     assert_eq!(code, Some(1), "{}", ran.err);
     assert!(ran.err.contains("is corrupt at byte"), "{}", ran.err);
     assert!(lines > 0 && lines < book.events.len());
+    // Behind the damage there is more, which goes into another store at other places.
+    let salvaged = place.run(&["export", "shop", "--keep-going"]);
+    assert_eq!(salvaged.code, Some(1));
+    assert!(salvaged.err.contains("lost"), "{}", salvaged.err);
+    let rest = salvaged.out.lines().count();
+    assert!(rest > lines && rest < book.events.len());
+    place.run_with(&["import", "rest", "--renumber"], &salvaged.out).sound();
+    assert_eq!(place.events("rest"), u64::try_from(rest).unwrap());
     // What is sound of it can be imported, up to its last whole batch.
     let imported = place.run_with(&["import", "copy"], &ran.out);
     assert!(imported.code == Some(0) || imported.err.contains("within the batch"), "{imported:?}");

@@ -50,7 +50,7 @@ pub fn push_json_line(line: &mut String, event: EventView<'_>) {
 }
 
 /// As [`push_json_line`], but no byte of the event is lost: a JSON payload that could not stand in the
-/// line as it is becomes `data_base64`. What [`Importer`](crate::transfer::Importer) reads.
+/// line as it is becomes `data_base64`. What [`Import`](crate::transfer::Import) reads.
 pub fn push_exact_json_line(line: &mut String, event: EventView<'_>) {
     push_event(line, event, Json::Exact);
 }

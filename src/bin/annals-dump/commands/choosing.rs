@@ -62,6 +62,9 @@ pub(super) enum EventFormat {
     Cloudevents,
     /// A line each, then the payload as hexdump shows bytes
     Hex,
+    /// As JSON Lines of which nothing is lost: those of export
+    #[value(skip)]
+    Exact,
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
@@ -145,7 +148,7 @@ impl Chosen {
 }
 
 /// Prints all that is sound, and says what is not while it comes to that.
-fn salvage(
+pub(super) fn salvage(
     store: &Inspection,
     selection: &Selection,
     printer: &mut Printer<'_>,

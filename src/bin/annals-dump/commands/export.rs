@@ -1,12 +1,13 @@
 //! `export`: everything that a store has, as lines that make the same store again.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use annals::Position;
-use annals::inspect::{Inspection, push_exact_json_line};
+use annals::inspect::{Inspection, Selection};
 use clap::Args;
 
+use crate::commands::choosing::{EventFormat, salvage};
+use crate::commands::printer::Printer;
 use crate::findings::{Finding, Stop, of_reading};
 use crate::output::Out;
 
@@ -25,20 +26,20 @@ pub(crate) struct Export {
     /// Print only events of streams whose names begin so; import --renumber takes them
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
+    /// Go on behind damage, and name what is lost on stderr; import --renumber takes what is left
+    #[arg(long)]
+    keep_going: bool,
 }
 
 impl Export {
     pub(crate) fn run(&self, out: &mut Out) -> Result<Vec<Finding>, Stop> {
         let store = Inspection::open(&self.store)?;
-        let mut cursor = store.events().from(self.from).stream_prefix(self.prefix.as_str());
-        let (mut line, mut written) = (String::new(), Ok(()));
-        let read = cursor.visit(|event| {
-            line.clear();
-            push_exact_json_line(&mut line, event);
-            written = out.line(&line);
-            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        written?;
-        Ok(of_reading(&store, read.err().as_slice()))
+        let selection = Selection::new().from(self.from).stream_prefix(&self.prefix);
+        let mut printer = Printer::new(EventFormat::Exact, store.id(), out);
+        if self.keep_going {
+            return salvage(&store, &selection, &mut printer);
+        }
+        let stopped_by = printer.all(&mut store.select(&selection))?;
+        Ok(of_reading(&store, stopped_by.as_slice()))
     }
 }

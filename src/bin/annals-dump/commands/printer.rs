@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
 use annals::inspect::{
-    Selected, TextStyles, push_cloud_event, push_hex_event, push_json_line, push_text_line,
+    Selected, TextStyles, push_cloud_event, push_exact_json_line, push_hex_event, push_json_line,
+    push_text_line,
 };
 use annals::{Error, EventView, StoreId};
 use anstyle::{AnsiColor, Style};
@@ -36,6 +37,7 @@ impl<'a> Printer<'a> {
             EventFormat::Text => push_text_line(text, event, &self.styles),
             EventFormat::Jsonl => push_json_line(text, event),
             EventFormat::Cloudevents => push_cloud_event(text, event, self.store),
+            EventFormat::Exact => push_exact_json_line(text, event),
             EventFormat::Hex => push_hex_event(text, event, &self.styles),
         }
         // A hex dump is more than one line, and ends its last.
