@@ -239,7 +239,7 @@ fn exporting_importing_and_exporting_again_gives_the_same_bytes() {
     assert_eq!(out, format!("imported {} events in 30 batches\n", book.end()));
     assert_eq!(place.run(&["export", "copy"]).sound(), lines);
     let out = place.run_with(&["import", "copy", "-"], &lines).sound();
-    assert_eq!(out, format!("imported 0 events in 0 batches; {} were there already\n", book.end()));
+    assert_eq!(out, format!("imported 0 events in 0 batches; {} there already\n", book.end()));
     // By a file, and from a place on.
     let from = book.events.iter().position(|event| event.ends_batch).unwrap() + 1;
     let rest = place.run(&["export", "shop", "--from", &from.to_string()]).sound();

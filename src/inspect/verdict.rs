@@ -28,16 +28,20 @@ pub fn report_text(report: &Report) -> String {
     let verdict = match (report.damage_count, report.is_complete) {
         (0, true) => "sound".to_owned(),
         (0, false) => "not checked to the end".to_owned(),
-        (1, _) => "1 damage".to_owned(),
-        (count, _) => format!("{count} damages"),
+        (count, _) => counted(count, "damage"),
     };
     let Report { end, event_count, segment_count, sealed_count, .. } = report;
     let _ = writeln!(
         text,
-        "{verdict}: {event_count} of {end} events read in {segment_count} segments, {sealed_count} \
-         of them sealed"
+        "{verdict}: {event_count} of {end} events read in {}, {sealed_count} of them sealed",
+        counted(*segment_count, "segment")
     );
     text
+}
+
+/// So many of what is called `what`.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn damage_text(damage: &Damage) -> String {

@@ -214,16 +214,21 @@ fn open_to_write(path: &Path) -> Result<Store, Stop> {
 /// What was done, for people.
 fn said(import: &Importing) -> String {
     let progress = import.progress();
-    let mut parts = vec![format!(
-        "imported {} events in {} batches",
-        progress.imported_count, progress.batch_count
-    )];
+    let events = match progress.imported_count {
+        1 => "1 event".to_owned(),
+        count => format!("{count} events"),
+    };
+    let batches = match progress.batch_count {
+        1 => "1 batch".to_owned(),
+        count => format!("{count} batches"),
+    };
+    let mut parts = vec![format!("imported {events} in {batches}")];
     if progress.known_count > 0 {
-        parts.push(format!("{} were there already", progress.known_count));
+        parts.push(format!("{} there already", progress.known_count));
     }
     if progress.moved_count > 0 {
         parts.push(format!(
-            "{} were recorded later than at their own time, which is not after that of the event before",
+            "{} recorded later than at their own time, which is not after that of the event before",
             progress.moved_count
         ));
     }
