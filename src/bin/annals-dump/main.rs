@@ -42,6 +42,7 @@ enum Command {
     Streams(commands::Streams),
     Segments(commands::Segments),
     Consumers(commands::Consumers),
+    Backup(commands::Backup),
 }
 
 impl Command {
@@ -52,6 +53,7 @@ impl Command {
             Self::Streams(command) => command.run(out),
             Self::Segments(command) => command.run(out),
             Self::Consumers(command) => command.run(out),
+            Self::Backup(command) => command.run(out),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The commands, each with its arguments.
 
+mod backup;
 mod consumers;
 mod events;
 mod segments;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+pub(crate) use backup::Backup;
 pub(crate) use consumers::Consumers;
 pub(crate) use events::Events;
 pub(crate) use segments::Segments;
