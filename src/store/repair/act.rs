@@ -25,7 +25,7 @@ impl RepairPlan {
     ///
     /// [`Error::Io`] if something cannot be written; [`Error::Corrupt`] if it has changed since it
     /// was read. Until copies of all that is to be changed are there, which takes room, the store
-    /// stays as it was. After that, a repair that was not finished, also by the end of the process,
+    /// stays as it was; what is cut or sealed is written once more after that. After that, a repair that was not finished, also by the end of the process,
     /// leaves a store that is refused until another repair is: that goes on where this one has
     /// stopped, and tells only what it does itself. The whole report is beside the files that were
     /// kept.
