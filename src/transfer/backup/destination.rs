@@ -35,6 +35,16 @@ pub(super) struct Found {
     pub(super) bases: Vec<Position>,
 }
 
+impl Found {
+    /// Whether the copy has segments that the original has not, but for one without events at its end,
+    /// which may have been taken back.
+    pub(super) fn has_others_than(&self, bases: &[Position]) -> bool {
+        let Some(end) = &self.end else { return false };
+        let is_other = |base: &&Position| bases.binary_search(base).is_err();
+        self.bases.iter().filter(is_other).any(|base| *base != end.position)
+    }
+}
+
 /// The error that says why a backup cannot go to `path`.
 pub(super) fn refuse(path: &Path, reason: &'static str) -> Error {
     Error::BackupRefused { path: path.to_owned(), reason, source: None }

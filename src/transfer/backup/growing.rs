@@ -71,8 +71,11 @@ impl<'a> Growing<'a> {
     pub(super) fn grow(mut self) -> Step {
         let bases = self.original.bases();
         match &self.found.end {
-            Some(end) => self.place_moved(end)?,
-            None => self.remove_extras(Position::START, Position::new(u64::MAX))?,
+            Some(end) => {
+                self.take_back(end)?;
+                self.place_moved(end)?;
+            }
+            None => self.remove_others()?,
         }
         let next = bases.iter().skip(1).copied().map(Some).chain([None]);
         let mut full = None;
@@ -118,13 +121,25 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    /// Removes segments that begin after `start` and up to `end`, and that the original has not: the
-    /// copy's own recovery may have begun them, or a segment could not be begun in the original.
-    fn remove_extras(&self, start: Position, end: Position) -> Step {
-        let is_extra = |base: &&Position| {
-            start < **base && **base <= end && self.original.bases().binary_search(base).is_err()
+    /// Takes back the last segment of the copy if the original has taken it back: one without events,
+    /// whose entry could not be synced. The one before is not sealed any more.
+    fn take_back(&mut self, end: &LogEnd) -> Step {
+        let base = end.address.segment;
+        let original = self.original;
+        let Some(before) = original.bases().iter().rfind(|other| **other < base) else {
+            return Ok(());
         };
-        for base in self.found.bases.iter().filter(is_extra) {
+        if end.position != base || original.bases().binary_search(&base).is_ok() {
+            return Ok(());
+        }
+        self.place(&original.piece_to(*before, base)?)?;
+        Ok(remove(self.copy, &name_of(base))?)
+    }
+
+    /// Removes the segments of a copy that is no store yet, if the original has them no more.
+    fn remove_others(&self) -> Step {
+        let is_other = |base: &&Position| self.original.bases().binary_search(base).is_err();
+        for base in self.found.bases.iter().filter(is_other) {
             remove(self.copy, &name_of(*base))?;
         }
         Ok(())
@@ -180,14 +195,10 @@ impl<'a> Growing<'a> {
         Ok(true)
     }
 
-    /// Brings a segment without a footer, and removes what the copy had of the same events besides.
+    /// Brings a segment without a footer.
     fn bring(&mut self, piece: &Piece) -> Step {
-        let base = piece.file.base();
-        if !self.placed.contains(&base) {
+        if !self.placed.contains(&piece.file.base()) {
             self.place(piece)?;
-        }
-        if self.found.end.is_some() {
-            self.remove_extras(base, piece.end.position)?;
         }
         if !piece.is_full {
             self.report.copied.add(piece.end.address.offset);

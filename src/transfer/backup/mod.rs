@@ -156,6 +156,9 @@ fn back_up(
                       store has lost what it had";
         return Err(refuse(copy.path(), reason));
     }
+    if found.has_others_than(original.bases()) {
+        return Err(refuse(copy.path(), "its segments are others than those of the store"));
+    }
     let mut report = BackupReport::nothing(original.end().position, copied_end, consumers.count());
     destination.begin(&found)?;
     let growing = Growing::new(&original, &**copy, link, &found, &mut report, watch)?;

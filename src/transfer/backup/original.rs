@@ -178,6 +178,13 @@ impl Original {
         Ok(Piece { file, end, footer, is_full: true })
     }
 
+    /// The segment that begins at `base`, as it was when the log ended at `position`.
+    pub(super) fn piece_to(&self, base: Position, position: Position) -> Result<Piece> {
+        let file = Arc::new(self.open(base)?);
+        let (end, _) = read_to(&file, position)?;
+        Ok(Piece { file, end, footer: None, is_full: false })
+    }
+
     fn open(&self, base: Position) -> Result<SegmentFile> {
         SegmentFile::open_to_read(&*self.directory, self.key, base)
     }

@@ -6,10 +6,12 @@ use std::io::ErrorKind;
 use super::*;
 use crate::directory::{Call, Fault, SimulatedDirectory};
 use crate::event::{Batch, Expected, NewEvent};
+use crate::format::{SegmentHeader, Slot};
 use crate::index::MemoryTree;
 use crate::inspect::Inspection;
 use crate::log::META;
 use crate::options::{Durability, Options};
+use crate::segment::name_of;
 use crate::store::{IndexPlace, Store};
 
 /// A store that holds the events 0, 1, 2 and so on, and a consumer that has done some.
@@ -178,7 +180,7 @@ fn a_later_backup_that_is_cut_off_leaves_what_was_there_or_more() {
     let copy = SimulatedDirectory::new();
     shop.copy_to(&copy).unwrap();
     shop.fill(60);
-    assert!(content(&shop.directory).len() > 8);
+    assert!(look(&shop.directory).into_sound().unwrap().0.len() > 3);
     cut_everywhere(&shop.directory, &copy, Some(24));
 }
 
@@ -213,6 +215,31 @@ fn a_backup_of_what_recovery_has_moved_leaves_what_was_there_or_more() {
     append(&store, 60, Durability::Sync);
     store.close().unwrap();
     cut_everywhere(&moved.directory, &copy, Some(45));
+}
+
+/// A segment that was begun when the copy was made, and taken back because its entry could not be
+/// synced: the log goes on in the one before.
+#[test]
+fn a_backup_after_a_segment_was_taken_back_leaves_what_was_there_or_more() {
+    let shop = Shop::with(Options::new().segment_len_max(64 << 10));
+    shop.fill(30);
+    let begun = shop.directory.restarted();
+    let (_, end, _) = look(&begun).into_sound().unwrap();
+    let header = SegmentHeader {
+        store: look(&begun).id(),
+        base: end.position,
+        recorded_before: end.recorded_at,
+        chain: end.checksum,
+    };
+    begun.put(&name_of(end.position), header.encode().to_vec());
+    begun.take("clean");
+    begun.take("durable");
+    let copy = SimulatedDirectory::new();
+    copy_to(&begun, &copy).unwrap();
+    assert_whole(&copy, 30, "begun");
+    assert_eq!(look(&copy).into_sound().unwrap().0.len(), 2);
+    shop.fill(60);
+    cut_everywhere(&shop.directory, &copy, Some(30));
 }
 
 #[test]
@@ -308,7 +335,7 @@ fn damage_to_a_segment_is_an_error_that_names_it_and_the_copy_has_what_is_before
     shop.fill(90);
     let bases = look(&shop.directory).into_sound().unwrap().0;
     let broken = *bases.get(3).unwrap();
-    let name = crate::segment::name_of(broken);
+    let name = name_of(broken);
     let mut bytes = content(&shop.directory).remove(&name).unwrap();
     *bytes.get_mut(500).unwrap() ^= 1;
     shop.directory.put(&name, bytes);
@@ -335,7 +362,7 @@ fn damage_at_the_end_of_the_log_is_an_error_and_the_copy_stays_as_it_was() {
     shop.fill(66);
     let before = content(&copy);
     let last = *look(&shop.directory).into_sound().unwrap().0.last().unwrap();
-    let name = crate::segment::name_of(last);
+    let name = name_of(last);
     let mut bytes = content(&shop.directory).remove(&name).unwrap();
     let middle = bytes.len() - 100;
     *bytes.get_mut(middle).unwrap() ^= 1;
@@ -369,7 +396,7 @@ fn a_place_that_is_being_written_is_the_one_before() {
     commit(&store, 23);
     commit(&store, 24);
     let file = content(&shop.directory).remove("consumers/billing").unwrap();
-    let latest = crate::format::Slot::latest(&file).unwrap();
+    let latest = Slot::latest(&file).unwrap();
     assert_eq!(latest.position.get(), 24);
     let mut torn = file.clone();
     let at = usize::try_from(latest.offset()).unwrap() + 40;
