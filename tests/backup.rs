@@ -209,7 +209,7 @@ fn beside_a_writer(durability: Durability) {
                 }
                 append(&store, n..n + 1);
                 // Not more than can be read again and again.
-                thread::sleep(Duration::from_micros(300));
+                thread::sleep(Duration::from_millis(1));
                 if n % 16 == 0 {
                     while consumer.next_position() < store.end() {
                         consumer.next().unwrap().unwrap();
@@ -222,7 +222,7 @@ fn beside_a_writer(durability: Durability) {
             }
         });
         let _over = Ends(&is_over);
-        for round in 0..40 {
+        for round in 0..16 {
             let link = LINKS[round % 2];
             let durable = appended.load(Ordering::Acquire);
             let fresh = place.path().join(format!("copy-{round}"));
@@ -436,5 +436,87 @@ fn a_repair_leaves_a_linked_backup_as_it_was() {
         assert_eq!(report.removed.is_empty(), in_footer, "{report}");
         assert!(fs::read(&segment).unwrap() != bytes, "the repair has changed the segment");
         assert!(all_files(&copy) == before, "in the footer: {in_footer}");
+    }
+}
+
+/// The program, run as its users run it.
+#[cfg(feature = "cli")]
+mod program {
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    fn dump(from: &Path, to: &Path, args: &[&str]) -> Output {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_annals-dump"));
+        program.arg("backup").arg(from).arg(to).args(args).output().unwrap()
+    }
+
+    fn code(output: &Output) -> i32 {
+        output.status.code().unwrap()
+    }
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_program_copies_and_says_what_it_has_done() {
+        let place = place();
+        let (path, copy) = (place.path().join("store"), place.path().join("copy"));
+        let book = closed(&path);
+        let done = dump(&path, &copy, &["--verify"]);
+        assert_eq!((code(&done), text(&done.stderr)), (0, ""));
+        let lines: Vec<_> = text(&done.stdout).lines().collect();
+        assert_eq!(lines[0], format!("end: {}", book.end()));
+        assert!(lines[2].starts_with("copied: 1 segments, "), "{lines:?}");
+        assert_eq!(lines[4], "consumers: 0");
+
+        let done = dump(&path, &copy, &["--copy", "--format", "jsonl"]);
+        assert_eq!((code(&done), text(&done.stderr)), (0, ""));
+        let line = text(&done.stdout);
+        assert!(line.starts_with(r#"{"v":1,"end_position":"#) && line.ends_with("}\n"), "{line}");
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(json["was_position"], book.end());
+        assert_eq!(json["kept_count"], segments(&path).len());
+        assert_eq!((&json["linked_count"], &json["copied_count"]), (&0.into(), &0.into()));
+        assert_eq!(json["is_complete"], true);
+        assert_copied(&copy, &book);
+    }
+
+    #[test]
+    fn the_exit_code_says_what_stands_in_the_way() {
+        let place = place();
+        let (path, copy) = (place.path().join("store"), place.path().join("copy"));
+        closed(&path);
+        let refused = dump(&path, &path.join("copy"), &[]);
+        assert_eq!((code(&refused), text(&refused.stdout)), (3, ""));
+        assert!(text(&refused.stderr).contains("cannot take the backup: it is the store itself"));
+        assert_eq!(code(&dump(&place.path().join("none"), &copy, &[])), 3);
+        assert_eq!(code(&dump(&path, &copy, &["--nonsense"])), 2);
+        assert_eq!(code(&dump(&path, &copy, &[])), 0);
+        let opened = small().open(&copy).unwrap();
+        assert_eq!(code(&dump(&path, &copy, &[])), 5);
+        opened.close().unwrap();
+    }
+
+    #[test]
+    fn damage_is_named_and_the_exit_code_tells_of_it() {
+        let place = place();
+        let (path, copy) = (place.path().join("store"), place.path().join("copy"));
+        closed(&path);
+        let segment = segments(&path).remove(1);
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes[300] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+        let file = format!("log/{}", segment.file_name().unwrap().to_str().unwrap());
+
+        let copied = dump(&path, &copy, &["--copy"]);
+        assert_eq!((code(&copied), text(&copied.stdout)), (1, ""));
+        assert!(text(&copied.stderr).contains(&file), "{}", text(&copied.stderr));
+        // What is linked is not read, but by whoever verifies it.
+        let linked = dump(&path, &place.path().join("linked"), &["--verify"]);
+        assert_eq!(code(&linked), 1);
+        let said = text(&linked.stderr);
+        assert!(said.contains("in the copy, segment") && said.contains(&file), "{said}");
     }
 }
