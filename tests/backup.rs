@@ -1,5 +1,6 @@
 //! Backups: copies of stores that are in use, made and brought up to date.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 #[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
 #[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
@@ -164,7 +165,7 @@ fn a_backup_to_another_file_system_is_a_copy() {
     let place = tempfile::tempdir().unwrap();
     let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
     if device(memory).is_none() || device(memory) == device(place.path()) {
-        println!("skipped: there is no other file system at /dev/shm");
+        eprintln!("skipped: there is no other file system at /dev/shm");
         return;
     }
     let elsewhere = tempfile::tempdir_in(memory).unwrap();

@@ -1,10 +1,11 @@
 //! Backups on a simulated directory, where every call may be the last one.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fmt::{self, Debug};
+use std::io::{self, ErrorKind};
 
 use super::*;
-use crate::directory::{Call, Fault, SimulatedDirectory};
+use crate::directory::{Call, Fault, Lock, RandomFile, SimulatedDirectory};
 use crate::event::{Batch, Expected, NewEvent};
 use crate::format::{SegmentHeader, Slot};
 use crate::index::MemoryTree;
@@ -13,6 +14,7 @@ use crate::log::META;
 use crate::options::{Durability, Options};
 use crate::segment::name_of;
 use crate::store::{IndexPlace, Store};
+use crate::sync::Mutex;
 
 /// A store that holds the events 0, 1, 2 and so on, and a consumer that has done some.
 struct Shop {
@@ -166,6 +168,129 @@ fn cut_everywhere(original: &SimulatedDirectory, before: &SimulatedDirectory, le
     assert!(cuts > 40 && stores > 6, "{cuts} cuts, {stores} stores");
 }
 
+/// A directory in which something else happens before one of the calls.
+struct Interrupted {
+    inner: SimulatedDirectory,
+    /// Calls before it, and what it is.
+    happens: Mutex<Option<(u64, Box<dyn FnOnce() + Send>)>>,
+}
+
+impl Debug for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Interrupted {
+    fn inner(&self) -> &SimulatedDirectory {
+        let mut happens = self.happens.lock();
+        match happens.take() {
+            Some((0, work)) => work(),
+            Some((left, work)) => *happens = Some((left - 1, work)),
+            None => {}
+        }
+        &self.inner
+    }
+}
+
+impl Directory for Interrupted {
+    fn path(&self) -> &Path {
+        self.inner.path()
+    }
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.inner().list(folder)
+    }
+    fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {
+        self.inner().open_to_read(name)
+    }
+    fn create_folder(&self, folder: &str) -> io::Result<()> {
+        unreachable!("{folder} is created in the original")
+    }
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        unreachable!("{folder} is synced in the original")
+    }
+    fn open_to_write(&self, name: &str) -> io::Result<Arc<dyn RandomFile>> {
+        unreachable!("{name} is written in the original")
+    }
+    fn replace(&self, name: &str, _: &[u8]) -> io::Result<Arc<dyn RandomFile>> {
+        unreachable!("{name} is replaced in the original")
+    }
+    fn renew(&self, name: &str, _: u64) -> io::Result<Arc<dyn RandomFile>> {
+        unreachable!("{name} is renewed in the original")
+    }
+    fn link(&self, _: &Path, name: &str) -> io::Result<()> {
+        unreachable!("{name} is linked in the original")
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        unreachable!("{name} is removed from the original")
+    }
+    fn rename_file(&self, from: &str, _: &str) -> io::Result<()> {
+        unreachable!("{from} is moved in the original")
+    }
+    fn rename_folder(&self, from: &str, _: &str) -> io::Result<()> {
+        unreachable!("{from} is moved in the original")
+    }
+    fn remove_folder(&self, folder: &str) -> io::Result<()> {
+        unreachable!("{folder} is removed from the original")
+    }
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Lock>>> {
+        unreachable!("{name} is locked in the original")
+    }
+}
+
+/// Runs `work` on an open store of 24 events before each call to its directory in turn: each time the
+/// copy is whole, no consumer is ahead of it, and the next backup brings the rest.
+fn interrupt_everywhere(work: fn(&Store)) {
+    for calls in 0.. {
+        let shop = Shop::new();
+        shop.fill(24);
+        let store = shop.open();
+        let working = store.clone();
+        let happens =
+            Mutex::new(Some((calls, Box::new(move || work(&working)) as Box<dyn FnOnce() + Send>)));
+        let interrupted = Arc::new(Interrupted { inner: shop.directory.clone(), happens });
+        let copy = SimulatedDirectory::new();
+        let (from, to) = (Arc::clone(&interrupted), Arc::new(copy.clone()));
+        let (from, to): (Arc<dyn Directory>, Arc<dyn Directory>) = (from, to);
+        let watch = &mut |_: &BackupProgress| ControlFlow::Continue(());
+        let done = back_up(&from, &to, Link::WherePossible, Duration::ZERO, watch);
+        let what = format!("before call {calls}");
+        let report = done.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_whole(&copy, report.end.get(), &what);
+        assert!(report.damages.is_empty() && report.end.get() >= 24, "{what}: {report:?}");
+        shop.copy_to(&copy).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_whole(&copy, store.end().get(), &what);
+        if interrupted.happens.lock().is_some() {
+            assert!(calls > 20, "{calls} calls");
+            return;
+        }
+    }
+}
+
+#[test]
+fn whatever_is_appended_and_committed_meanwhile_the_copy_is_whole() {
+    interrupt_everywhere(|store| {
+        append(store, 60, Durability::Sync);
+        commit(store, 59);
+    });
+}
+
+#[test]
+fn whatever_is_appended_without_a_sync_meanwhile_the_copy_is_whole() {
+    interrupt_everywhere(|store| {
+        append(store, 45, Durability::Buffered);
+    });
+}
+
+#[test]
+fn whichever_consumers_come_and_go_meanwhile_the_copy_is_whole() {
+    interrupt_everywhere(|store| {
+        store.delete_consumer("billing").unwrap();
+        append(store, 30, Durability::Sync);
+        drop(store.consumer("shipping").from_end().open().unwrap());
+    });
+}
+
 #[test]
 fn a_first_backup_that_is_cut_off_leaves_no_store_and_is_done_again() {
     let shop = Shop::new();
@@ -231,7 +356,7 @@ fn a_backup_after_a_segment_was_taken_back_leaves_what_was_there_or_more() {
         recorded_before: end.recorded_at,
         chain: end.checksum,
     };
-    begun.put(&name_of(end.position), header.encode().to_vec());
+    begun.put(&name_of(end.position), header.encode());
     begun.take("clean");
     begun.take("durable");
     let copy = SimulatedDirectory::new();
