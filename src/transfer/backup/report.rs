@@ -22,7 +22,7 @@ impl SegmentTally {
     }
 }
 
-/// What a backup has done. From [`Backup::to`].
+/// What a backup has done. From [`Backup::to`](crate::transfer::Backup::to).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BackupReport {

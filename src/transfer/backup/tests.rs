@@ -168,11 +168,14 @@ fn cut_everywhere(original: &SimulatedDirectory, before: &SimulatedDirectory, le
     assert!(cuts > 40 && stores > 6, "{cuts} cuts, {stores} stores");
 }
 
+/// What happens meanwhile.
+type Work = Box<dyn FnOnce() + Send>;
+
 /// A directory in which something else happens before one of the calls.
 struct Interrupted {
     inner: SimulatedDirectory,
     /// Calls before it, and what it is.
-    happens: Mutex<Option<(u64, Box<dyn FnOnce() + Send>)>>,
+    happens: Mutex<Option<(u64, Work)>>,
 }
 
 impl Debug for Interrupted {
@@ -246,8 +249,8 @@ fn interrupt_everywhere(work: fn(&Store)) {
         shop.fill(24);
         let store = shop.open();
         let working = store.clone();
-        let happens =
-            Mutex::new(Some((calls, Box::new(move || work(&working)) as Box<dyn FnOnce() + Send>)));
+        let work: Work = Box::new(move || work(&working));
+        let happens = Mutex::new(Some((calls, work)));
         let interrupted = Arc::new(Interrupted { inner: shop.directory.clone(), happens });
         let copy = SimulatedDirectory::new();
         let (from, to) = (Arc::clone(&interrupted), Arc::new(copy.clone()));
