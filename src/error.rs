@@ -92,6 +92,17 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A backup cannot go where it was to go. Nothing was changed there.
+    #[error("{} cannot take the backup: {reason}", path.display())]
+    BackupRefused {
+        /// Where the backup was to go.
+        path: PathBuf,
+        /// What stands in the way.
+        reason: &'static str,
+        /// What is wrong with what is there, if that is the reason.
+        source: Option<Cause>,
+    },
+
     /// A stream does not hold what an append expected of it. Nothing was appended.
     #[error("expected {expected} in stream {stream:?}, which has {actual}")]
     Conflict {

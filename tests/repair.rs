@@ -355,7 +355,6 @@ fn a_repair_whose_calls_fail_can_be_done_again() {
         Call::Create,
         Call::Write,
         Call::Sync,
-        Call::SetLen,
         Call::Rename,
         Call::Remove,
         Call::CreateFolder,

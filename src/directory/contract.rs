@@ -117,6 +117,33 @@ fn a_file_is_moved_from_folder_to_folder() {
 }
 
 #[test]
+fn a_file_that_is_moved_takes_the_place_of_another() {
+    on_each(|directory| {
+        let old = directory.replace("x", b"old").unwrap();
+        directory.replace("y", b"new one").unwrap();
+        directory.rename_file("y", "x").unwrap();
+        assert_eq!(content(directory, "x").unwrap(), b"new one");
+        assert_eq!(old.len().unwrap(), 3);
+        assert_eq!(directory.list("").unwrap(), ["x"]);
+    });
+}
+
+#[test]
+fn a_link_gives_the_file_another_name_or_changes_nothing() {
+    on_each(|directory| {
+        directory.create_folder("log").unwrap();
+        directory.replace("x", b"0123").unwrap();
+        directory.replace("log/y", b"old").unwrap();
+        match directory.link(&directory.path_of("x"), "log/y") {
+            Ok(()) => assert_eq!(content(directory, "log/y").unwrap(), b"0123"),
+            Err(_) => assert_eq!(content(directory, "log/y").unwrap(), b"old"),
+        }
+        assert_eq!(content(directory, "x").unwrap(), b"0123");
+        assert_eq!(directory.list("log").unwrap(), ["y"]);
+    });
+}
+
+#[test]
 fn a_removed_file_is_gone_and_its_handle_is_not() {
     on_each(|directory| {
         let file = directory.replace("x", b"0123").unwrap();

@@ -29,6 +29,18 @@ impl DiskDirectory {
         Self { path: path.to_owned() }
     }
 
+    /// Where a path leads, all links resolved, though nothing may be there yet.
+    pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
+        match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let above = parent(path);
+                let name = path.file_name().filter(|_| above != path).ok_or(error)?;
+                Ok(Self::real_path(above)?.join(name))
+            }
+            found => found,
+        }
+    }
+
     /// Creates the directory and its missing parents, and makes their entries durable.
     pub(crate) fn create(&self) -> io::Result<()> {
         create_all(&self.path)
@@ -143,6 +155,18 @@ impl Directory for DiskDirectory {
         // From here on a lack of room leaves more behind than a file too few.
         file.as_file().sync_all().map_err(io::Error::other)?;
         self.place(file, name).map_err(io::Error::other)
+    }
+
+    fn link(&self, path: &Path, name: &str) -> io::Result<()> {
+        let place = self.path_of(name);
+        // A link is not made in the place of another file, but may be moved there.
+        let linked = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .make_in(parent(&place), |temporary| fs::hard_link(path, temporary))?;
+        fs::rename(linked.path(), &place)?;
+        // Nothing was moved if both were names of the same file: the temporary one goes by itself.
+        drop(linked);
+        self.sync_entry(name)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -264,6 +288,43 @@ mod tests {
         directory.replace("log/x", b"new").unwrap();
         assert_eq!(read_all(&directory, "log/x"), b"new");
         assert_eq!(directory.list("log").unwrap(), ["x"]);
+    }
+
+    #[test]
+    fn a_link_is_the_same_file_and_takes_the_place_of_another() {
+        let (place, directory) = directory();
+        let other = place.path().join("other");
+        fs::write(&other, b"0123").unwrap();
+        for _ in 0..2 {
+            directory.link(&other, "log/x").unwrap();
+            assert_eq!(read_all(&directory, "log/x"), b"0123");
+            assert_eq!(directory.list("log").unwrap(), ["x"]);
+        }
+        fs::write(&other, b"4567").unwrap();
+        assert_eq!(read_all(&directory, "log/x"), b"4567");
+        directory.replace("log/x", b"of its own").unwrap();
+        directory.link(&other, "log/x").unwrap();
+        assert_eq!(read_all(&directory, "log/x"), b"4567");
+    }
+
+    #[test]
+    fn a_link_to_nothing_changes_nothing() {
+        let (place, directory) = directory();
+        directory.replace("log/x", b"0123").unwrap();
+        let missing = directory.link(&place.path().join("other"), "log/x").unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        assert_eq!(read_all(&directory, "log/x"), b"0123");
+        assert_eq!(directory.list("log").unwrap(), ["x"]);
+    }
+
+    #[test]
+    fn where_a_path_leads_is_known_before_anything_is_there() {
+        let (place, directory) = directory();
+        let there = place.path().join("there");
+        std::os::unix::fs::symlink(directory.path(), &there).unwrap();
+        let real = DiskDirectory::real_path(&there.join("new/store")).unwrap();
+        let expected = fs::canonicalize(directory.path()).unwrap().join("new/store");
+        assert_eq!(real, expected);
     }
 
     fn read_all(directory: &DiskDirectory, name: &str) -> Vec<u8> {

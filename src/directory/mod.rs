@@ -84,10 +84,18 @@ pub(crate) trait Directory: Debug + Send + Sync {
     /// room for the copy, and that nothing has changed.
     fn renew(&self, name: &str, len: u64) -> io::Result<Arc<dyn RandomFile>>;
 
+    /// Makes `name` another name of the file at `path`, in the place of whatever had it: a crash leaves
+    /// either. Durable when it returns, as far as the file's bytes are.
+    ///
+    /// Fails where that cannot be done, as between two file systems; `name` stands for one of the two
+    /// then.
+    fn link(&self, path: &Path, name: &str) -> io::Result<()>;
+
     /// Makes sure, durably, that there is no file `name`.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Moves a file to a name that is not taken, in a folder that exists, durably.
+    /// Moves a file to a name in a folder that exists, durably. What had that name is gone then: a
+    /// crash leaves either, whole.
     fn rename_file(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Moves a folder, or whatever else is there, to another name that is not taken, durably.

@@ -156,6 +156,18 @@ impl Inspection {
         self.known_end
     }
 
+    /// First positions of the segments, the end of the log, and whether the store was closed there.
+    ///
+    /// # Errors
+    ///
+    /// [`Inspection::damage`], if there is any.
+    pub(crate) fn into_sound(self) -> Result<(Vec<Position>, LogEnd, bool)> {
+        match self.damage {
+            Some(damage) => Err(damage),
+            None => Ok((self.bases, self.source.segments().visible(), self.was_closed)),
+        }
+    }
+
     pub(super) fn source(&self) -> &Source {
         &self.source
     }

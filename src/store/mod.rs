@@ -20,6 +20,7 @@ mod stats;
 pub use append_async::Appending;
 pub(crate) use open_index::IndexPlace;
 pub use read_only::ReadOnlyStore;
+pub(crate) use repair::REPAIRING;
 pub use repair::{RepairPlan, RepairReport};
 pub use stats::Stats;
 

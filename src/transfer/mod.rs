@@ -1,5 +1,7 @@
 //! Moving events between stores, files and other programs.
 //!
+//! A [`Backup`] is a copy of a store that may be in use, brought up to date again and again.
+//!
 //! An [`Import`] reads JSON Lines: those of another store, as
 //! [`push_exact_json_line`](crate::inspect::push_exact_json_line) writes them, byte for byte the same
 //! facts; CloudEvents; or any JSON objects. Begun again after it was ended, by whatever, it goes on
@@ -29,30 +31,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#[cfg(feature = "json")]
-mod cloud;
-#[cfg(feature = "json")]
-mod exact;
-#[cfg(feature = "json")]
-mod fields;
+mod backup;
 #[cfg(feature = "json")]
 mod import;
-#[cfg(feature = "json")]
-mod incoming;
-#[cfg(feature = "json")]
-mod known;
-#[cfg(feature = "json")]
-mod lines;
-#[cfg(feature = "json")]
-mod load;
-#[cfg(feature = "json")]
-mod parse;
-#[cfg(feature = "json")]
-mod plain;
 
+pub use backup::{Backup, BackupProgress, BackupReport, Link, SegmentTally};
 #[cfg(feature = "json")]
-pub use cloud::CloudEvents;
-#[cfg(feature = "json")]
-pub use import::{Completeness, Import, ImportProgress, LineFormat};
-#[cfg(feature = "json")]
-pub use plain::{PlainLines, TimeUnit};
+pub use import::{
+    CloudEvents, Completeness, Import, ImportProgress, LineFormat, PlainLines, TimeUnit,
+};

@@ -99,7 +99,7 @@ impl From<&Error> for Finding {
 fn exit_code(error: &Error) -> u8 {
     match error {
         Error::Corrupt { .. } | Error::CorruptFile { .. } | Error::InvalidLine { .. } => FOUND,
-        Error::NotAStore { .. } | Error::NewerFormat { .. } => 3,
+        Error::NotAStore { .. } | Error::NewerFormat { .. } | Error::BackupRefused { .. } => 3,
         Error::Locked { .. } => 5,
         _ => REFUSED,
     }

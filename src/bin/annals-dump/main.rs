@@ -55,6 +55,7 @@ enum Command {
     RebuildIndex(commands::RebuildIndex),
     Export(commands::Export),
     Import(commands::Import),
+    Backup(commands::Backup),
     Completions(commands::Completions),
     Man(commands::Man),
 }
@@ -76,6 +77,7 @@ impl Command {
             Self::RebuildIndex(command) => command.run(out),
             Self::Export(command) => command.run(out),
             Self::Import(command) => command.run(out),
+            Self::Backup(command) => command.run(out),
             Self::Completions(command) => command.run::<Arguments>(out),
             Self::Man(_) => commands::Man::run::<Arguments>(out),
         }

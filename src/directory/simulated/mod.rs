@@ -286,6 +286,11 @@ impl Directory for SimulatedDirectory {
         self.place(name, &bytes, io::Error::other)
     }
 
+    /// Each simulated directory is a file system of its own.
+    fn link(&self, _path: &Path, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::CrossesDevices.into())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change(Call::Remove, |world| {
             world.remove(name);

@@ -9,7 +9,7 @@ use crate::format::SegmentHeader;
 use crate::log::{CLEAN_NOTE, CONSUMERS, DURABLE_NOTE, META, QUARANTINE};
 use crate::segment::{FOLDER, SegmentFile, name_of, seal};
 use crate::store::repair::{Cut, REPAIRING, RepairPlan, RepairReport, Reset};
-use crate::types::{LogEnd, Position};
+use crate::types::{Address, LogEnd, Position};
 
 /// What the folders of kept files are called, with a number after it.
 const KEPT: &str = "repair-";
@@ -25,7 +25,7 @@ impl RepairPlan {
     ///
     /// [`Error::Io`] if something cannot be written; [`Error::Corrupt`] if it has changed since it
     /// was read. Until copies of all that is to be changed are there, which takes room, the store
-    /// stays as it was. After that, a repair that was not finished, also by the end of the process,
+    /// stays as it was; what is cut or sealed is written once more after that. After that, a repair that was not finished, also by the end of the process,
     /// leaves a store that is refused until another repair is: that goes on where this one has
     /// stopped, and tells only what it does itself. The whole report is beside the files that were
     /// kept.
@@ -50,9 +50,7 @@ impl RepairPlan {
             self.cut(&cut, kept)?;
         }
         for end in &self.to_seal {
-            let file = SegmentFile::open_to_write(&*self.directory, self.key, end.address.segment)?;
-            file.set_len(end.address.offset)?;
-            seal(&file.into(), end)?;
+            seal(&self.cut_segment(end)?.into(), end)?;
         }
         for reset in &self.consumers {
             self.reset(reset)?;
@@ -143,10 +141,7 @@ impl RepairPlan {
     fn cut(&self, cut: &Cut, kept: &str) -> Result<()> {
         self.move_segments(&cut.later, kept)?;
         if cut.has_segment {
-            let first = cut.end.address.segment;
-            let file = SegmentFile::open_to_write(&*self.directory, self.key, first)?;
-            file.set_len(cut.end.address.offset)?;
-            file.sync()?;
+            self.cut_segment(&cut.end)?;
         } else {
             SegmentFile::create(&*self.directory, self.key, &SegmentHeader::first(self.key))?;
         }
@@ -158,6 +153,15 @@ impl RepairPlan {
             path: self.directory.path().join("index"),
             source: std::io::ErrorKind::Other.into(),
         })
+    }
+
+    /// Ends a segment where the log ends, durably. Not in its place: a backup may have the same file
+    /// under a name of its own, and must stay as it is.
+    fn cut_segment(&self, end: &LogEnd) -> Result<SegmentFile> {
+        let Address { segment, offset } = end.address;
+        let path = self.directory.path_of(&name_of(segment));
+        let cut = SegmentFile::renew(&*self.directory, self.key, segment, offset);
+        cut.map_err(Error::io("write again", &path))
     }
 
     fn move_segments(&self, bases: &[Position], kept: &str) -> Result<()> {

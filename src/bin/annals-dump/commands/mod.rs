@@ -1,5 +1,6 @@
 //! The commands, each with its arguments.
 
+mod backup;
 mod choosing;
 mod completions;
 mod consumers;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+pub(crate) use backup::Backup;
 pub(crate) use completions::{Completions, Man};
 pub(crate) use consumers::Consumers;
 pub(crate) use events::Events;

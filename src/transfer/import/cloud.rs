@@ -4,10 +4,10 @@ use serde_json::value::RawValue;
 
 use crate::event::{ContentType, NewEvent};
 use crate::inspect::Object;
-use crate::transfer::exact::decode;
-use crate::transfer::fields::{Fields, text_of};
-use crate::transfer::incoming::{Incoming, LineFault};
-use crate::transfer::plain::id_of;
+use crate::transfer::import::exact::decode;
+use crate::transfer::import::fields::{Fields, text_of};
+use crate::transfer::import::incoming::{Incoming, LineFault};
+use crate::transfer::import::plain::id_of;
 use crate::types::EventId;
 
 /// How CloudEvents 1.0 become events, one JSON object a line.

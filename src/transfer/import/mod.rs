@@ -1,17 +1,29 @@
 //! Importing JSON Lines.
 
+mod cloud;
+mod exact;
+mod fields;
+mod incoming;
+mod known;
+mod lines;
+mod load;
+mod parse;
+mod plain;
+
 use std::io::BufRead;
 use std::ops::ControlFlow;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::store::Store;
-use crate::transfer::incoming::{Incoming, LineFault};
-use crate::transfer::known::{Known, Standing};
-use crate::transfer::load::{Load, Numbering};
-use crate::transfer::parse::{Chunk, Parser};
-use crate::transfer::{CloudEvents, PlainLines, exact};
+use crate::transfer::import::incoming::{Incoming, LineFault};
+use crate::transfer::import::known::{Known, Standing};
+use crate::transfer::import::load::{Load, Numbering};
+use crate::transfer::import::parse::{Chunk, Parser};
 use crate::types::Timestamp;
+
+pub use cloud::CloudEvents;
+pub use plain::{PlainLines, TimeUnit};
 
 /// How far ahead of the clock an event may have happened, in nanoseconds: clocks differ. The store's
 /// own times must not come to lie behind for long.
@@ -199,7 +211,7 @@ impl Import {
 
 impl LineFormat {
     /// Reads a line; `latest` is the latest time at which anything can have happened.
-    pub(super) fn read(
+    fn read(
         &self,
         number: u64,
         line: &[u8],

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::event::{ContentType, NewEvent};
 use crate::inspect::LINE_VERSION;
-use crate::transfer::incoming::{Incoming, LineFault, Place};
+use crate::transfer::import::incoming::{Incoming, LineFault, Place};
 use crate::types::{Position, Revision};
 
 /// The version of a line, whatever else there is.

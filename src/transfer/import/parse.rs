@@ -10,8 +10,8 @@ use std::thread::{Builder, scope};
 use crate::error::Result;
 use crate::sync::Mutex;
 use crate::transfer::import::LineFormat;
-use crate::transfer::incoming::Incoming;
-use crate::transfer::lines::Lines;
+use crate::transfer::import::incoming::Incoming;
+use crate::transfer::import::lines::Lines;
 use crate::types::Timestamp;
 
 /// The most events that are handed over at once.

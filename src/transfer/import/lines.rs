@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::segment::wide;
-use crate::transfer::incoming::LineFault;
+use crate::transfer::import::incoming::LineFault;
 
 /// The most bytes of a line. A payload of 16 MiB, the most that a store takes if it is not told
 /// otherwise, has some 100 MiB as a JSON string if each of its characters must be escaped.

@@ -4,8 +4,8 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::event::{ContentType, NewEvent};
-use crate::transfer::fields::{Fields, text_of};
-use crate::transfer::incoming::{Incoming, LineFault};
+use crate::transfer::import::fields::{Fields, text_of};
+use crate::transfer::import::incoming::{Incoming, LineFault};
 use crate::types::{EventId, Timestamp};
 
 /// How JSON objects of any kind become events: where in them the stream stands, the type and the

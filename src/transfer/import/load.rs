@@ -11,7 +11,7 @@ use crate::options::Durability;
 use crate::segment::wide;
 use crate::store::Store;
 use crate::transfer::import::ImportProgress;
-use crate::transfer::incoming::{Incoming, LineFault, Place};
+use crate::transfer::import::incoming::{Incoming, LineFault, Place};
 use crate::types::{NameHashes, Position, Revision, Timestamp};
 
 /// The most events that become one batch, where the input does not say what a batch is.

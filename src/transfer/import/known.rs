@@ -6,7 +6,7 @@ use crate::cursor::Cursor;
 use crate::error::Result;
 use crate::event::EventView;
 use crate::store::Store;
-use crate::transfer::incoming::{Incoming, LineFault};
+use crate::transfer::import::incoming::{Incoming, LineFault};
 use crate::types::Position;
 
 /// Looks for the events of an input in the store, in their order.

@@ -1,0 +1,151 @@
+//! The consumers of the store that is copied.
+//!
+//! Owns that none is lost or ahead of the copy, and that no event that it has put aside is missing:
+//! its place is read before the log's end, and before the list of what it has put aside, which names
+//! an event before its place passes it.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::directory::{Directory, TEMPORARY_PREFIX, read_small};
+use crate::error::{Error, Result};
+use crate::format::{
+    PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedFile, SLOTS_LEN, Slot, consumer_of_file,
+};
+use crate::log::CONSUMERS;
+use crate::transfer::backup::{list, remove, replace};
+use crate::types::{Position, StoreId};
+
+/// How often a file is read whose slots are both bad: it may have been written just then.
+const READS_MAX: usize = 5;
+
+/// Where the consumers were.
+#[derive(Debug)]
+pub(super) struct Consumers {
+    directory: Arc<dyn Directory>,
+    store: StoreId,
+    /// By the names of their files.
+    places: Vec<(String, Slot)>,
+    damages: Vec<Error>,
+    /// The files of the copy that stay as they are, because the original's are damaged.
+    to_keep: Vec<String>,
+}
+
+impl Consumers {
+    /// Reads where each consumer of the store in `directory` is.
+    pub(super) fn read(
+        directory: Arc<dyn Directory>,
+        store: StoreId,
+        pause: Duration,
+    ) -> Result<Self> {
+        let names = list(&*directory, CONSUMERS)?;
+        let (places, damages, to_keep) = (Vec::new(), Vec::new(), Vec::new());
+        let mut consumers = Self { directory, store, places, damages, to_keep };
+        for name in names.into_iter().filter(|name| consumer_of_file(name).is_some()) {
+            match consumers.place_of(&name, pause) {
+                Ok(Some(slot)) => consumers.places.push((name, slot)),
+                // Deleted meanwhile.
+                Ok(None) => {}
+                Err(error @ Error::CorruptFile { .. }) => consumers.note_damage(&name, error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(consumers)
+    }
+
+    fn note_damage(&mut self, name: &str, error: Error) {
+        self.damages.push(error);
+        self.to_keep.extend([name.to_owned(), format!("{name}{PARKED_SUFFIX}")]);
+    }
+
+    fn place_of(&self, name: &str, pause: Duration) -> Result<Option<Slot>> {
+        let file = format!("{CONSUMERS}/{name}");
+        for _ in 1..READS_MAX {
+            match read_slot(&*self.directory, self.store, &file) {
+                Err(Error::CorruptFile { .. }) => thread::sleep(pause),
+                read => return read,
+            }
+        }
+        read_slot(&*self.directory, self.store, &file)
+    }
+
+    /// The highest place of a consumer: the log is durable up to there.
+    pub(super) fn highest(&self) -> Option<Position> {
+        self.places.iter().map(|(_, slot)| slot.position).max()
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        u64::try_from(self.places.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Puts the consumers into `copy`, whose log ends at `end`, and returns which of their files are
+    /// damaged in the original.
+    pub(super) fn write(mut self, copy: &dyn Directory, end: Position) -> Result<Vec<Error>> {
+        let mut expected = Vec::new();
+        for (name, slot) in std::mem::take(&mut self.places) {
+            let parked = format!("{name}{PARKED_SUFFIX}");
+            match self.parked(&parked, end) {
+                Ok(Some(list)) => {
+                    put(copy, &parked, &list.encode(), PARKED_FILE_LEN_MAX)?;
+                    expected.push(parked);
+                }
+                Ok(None) => {}
+                Err(error @ Error::CorruptFile { .. }) => {
+                    // Its place alone would skip what it has put aside.
+                    self.note_damage(&name, error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            put(copy, &name, &slot.file(), SLOTS_LEN)?;
+            expected.push(name);
+        }
+        // A place goes before its list does.
+        let mut others = list(copy, CONSUMERS)?;
+        others.retain(|name| !expected.contains(name) && !self.to_keep.contains(name));
+        others.sort_unstable();
+        for name in others.iter().filter(|name| !name.starts_with(TEMPORARY_PREFIX)) {
+            remove(copy, &format!("{CONSUMERS}/{name}"))?;
+        }
+        Ok(self.damages)
+    }
+
+    /// What a consumer has put aside before `end`; `None` if that is nothing. Later events are not in
+    /// the copy, and others could come into their places there.
+    fn parked(&self, name: &str, end: Position) -> Result<Option<ParkedFile>> {
+        let file = format!("{CONSUMERS}/{name}");
+        let path = self.directory.path_of(&file);
+        let read = read_small(&*self.directory, &file, PARKED_FILE_LEN_MAX);
+        let Some(bytes) = read.map_err(Error::io("read", &path))? else { return Ok(None) };
+        match ParkedFile::decode(&bytes) {
+            Ok(list) if list.store != self.store => {
+                Err(Error::CorruptFile { path, expected: "parked events of this store" })
+            }
+            Ok(mut list) => {
+                list.entries.retain(|entry| entry.position < end);
+                Ok(Some(list).filter(|list| !list.entries.is_empty()))
+            }
+            Err(fault) => Err(Error::CorruptFile { path, expected: fault.0 }),
+        }
+    }
+}
+
+fn read_slot(directory: &dyn Directory, store: StoreId, file: &str) -> Result<Option<Slot>> {
+    let path = directory.path_of(file);
+    let read = read_small(directory, file, SLOTS_LEN).map_err(Error::io("read", &path))?;
+    let Some(bytes) = read else { return Ok(None) };
+    match Slot::latest(&bytes) {
+        Ok(slot) if slot.store == store => Ok(Some(slot)),
+        Ok(_) => Err(Error::CorruptFile { path, expected: "a consumer of this store" }),
+        Err(fault) => Err(Error::CorruptFile { path, expected: fault.0 }),
+    }
+}
+
+/// Puts a file into the folder of consumers, unless it is there as it should be.
+fn put(copy: &dyn Directory, name: &str, bytes: &[u8], len_max: usize) -> Result<()> {
+    let file = format!("{CONSUMERS}/{name}");
+    let path = copy.path_of(&file);
+    let there = read_small(copy, &file, len_max).map_err(Error::io("read", &path))?;
+    if there.as_deref() == Some(bytes) { Ok(()) } else { replace(copy, &file, bytes) }
+}
