@@ -81,8 +81,10 @@ pub(super) fn push_data(object: &mut Object<'_>, event: EventView<'_>, json: Jso
     let payload = event.payload();
     match event.content_type() {
         ContentType::Json => match serde_json::from_slice::<&RawValue>(payload) {
-            Ok(value) if json == Json::Equivalent => object.json("data", value.get()),
-            Ok(value) if value.get().len() == payload.len() && is_line(value.get()) => {
+            Ok(value) if json == Json::Equivalent && !is_plain(value.get()) => {
+                object.json("data", value.get());
+            }
+            Ok(value) if json == Json::Equivalent || is_exact(value.get(), payload) => {
                 object.raw("data", value.get());
             }
             _ => object.base64("data", payload),
@@ -92,10 +94,14 @@ pub(super) fn push_data(object: &mut Object<'_>, event: EventView<'_>, json: Jso
     }
 }
 
-/// Whether JSON can stand in a line as it is.
-fn is_line(json: &str) -> bool {
-    let is_plain = json.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
-    is_plain || !json.contains(is_hidden)
+/// Whether the JSON in a payload is all of it, and can stand in a line as it is.
+fn is_exact(json: &str, payload: &[u8]) -> bool {
+    json.len() == payload.len() && (is_plain(json) || !json.contains(is_hidden))
+}
+
+/// Whether a text is of printable ASCII alone.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
 }
 
 impl StreamSummary {

@@ -13,7 +13,7 @@ mod search;
 mod window;
 
 pub(crate) use blocks::Blocks;
-pub(crate) use digest::{Digesting, digest_of};
+pub(crate) use digest::digest_of;
 pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};
 pub(crate) use salvage::{Place, Salvaged, Salvager};
 pub(crate) use scan::{Link, Scanner};

@@ -127,6 +127,21 @@ impl Scanner {
         self.link = Link::at(position);
     }
 
+    /// Computes a digest as well, of the file from its first byte on. Before the first record is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) from reading the header.
+    pub(crate) fn digest(&mut self) -> Result<()> {
+        self.window.digest()
+    }
+
+    /// The digest of everything before the next record; `None` if it was not wanted, or something
+    /// was passed over.
+    pub(crate) fn take_digest(&mut self) -> Option<u128> {
+        self.window.take_digest()
+    }
+
     /// Position of the next record.
     pub(crate) fn position(&self) -> Position {
         self.link.position

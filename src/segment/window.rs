@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::event::{Block, Event, EventView};
-use crate::format::{Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, Trust};
+use crate::format::{
+    Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, SEGMENT_HEADER_LEN, Trust,
+};
 use crate::segment::SegmentFile;
 use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, cell_end, len_of_cell_from};
+use crate::segment::digest::RunningDigest;
 use crate::segment::file::wide;
 use crate::types::Position;
 
@@ -47,6 +50,8 @@ pub(crate) struct Window {
     last_end: u64,
     last_len: u32,
     reading: Reading,
+    /// Of what was read, if it is wanted.
+    digest: Option<Box<RunningDigest>>,
 }
 
 impl Window {
@@ -77,6 +82,29 @@ impl Window {
             last_end: 0,
             last_len: 0,
             reading,
+            digest: None,
+        }
+    }
+
+    /// Computes a digest as well, of the file from its first byte on, while records are read in order
+    /// from the first one on.
+    pub(super) fn digest(&mut self) -> Result<()> {
+        self.digest = Some(Box::new(RunningDigest::begin(&self.file)?));
+        Ok(())
+    }
+
+    /// The digest of everything before the end of the record that was read last, or of the header if
+    /// none was; `None` if it was not wanted, or something was passed over.
+    pub(super) fn take_digest(&mut self) -> Option<u128> {
+        self.add_to_digest();
+        let end = self.last_end.max(wide(SEGMENT_HEADER_LEN));
+        self.digest.take().and_then(|digest| digest.finish(end))
+    }
+
+    /// Adds to the digest what was read of the block.
+    fn add_to_digest(&mut self) {
+        if let Some(digest) = &mut self.digest {
+            digest.add(&self.block, self.block_start, self.last_end);
         }
     }
 
@@ -257,6 +285,7 @@ impl Window {
 
     /// Reads `len` bytes from `offset` on, into the old block if no event holds on to it.
     fn take_block(&mut self, offset: u64, len: usize) -> Result<()> {
+        self.add_to_digest();
         self.checked = None;
         self.block_start = offset;
         if !matches!(Arc::get_mut(&mut self.block), Some(Block::Own(_))) {

@@ -44,7 +44,6 @@ use crate::index::Index;
 use crate::log::Segments;
 use crate::types::{Address, LogEnd, Position};
 use crate::verify::fingerprint::Fingerprint;
-use crate::verify::revisions::Revisions;
 
 pub(crate) use damaged::{Damaged, is_damage};
 pub(crate) use files::list_consumers;
@@ -186,16 +185,23 @@ pub(crate) fn verify(
     mut watch: Watch<'_>,
 ) -> Report {
     let mut fingerprint = Fingerprint::default();
-    let mut revisions = index.is_none().then(Revisions::new);
     let mut teller = Teller::new(&mut watch, Step::Log, end.position);
-    let mut visit = |record: &Record, stream: &str, address: Address| {
-        match &mut revisions {
-            Some(revisions) => revisions.check(stream, record, address),
-            None => fingerprint.add(stream, record.parts.revision, address),
-        }
-        teller.count()
+    let (mut walked, revisions) = if index.is_some() {
+        let mut visit = |record: &Record, stream: &str, address: Address| {
+            fingerprint.add(stream, record.parts.revision, address);
+            teller.count()
+        };
+        (walk(segments, end, may_be_unsealed, &mut visit), None)
+    } else {
+        let (walked, revisions) = revisions::check_beside(|tell| {
+            let mut visit = |record: &Record, stream: &str, address: Address| {
+                tell(stream, record, address);
+                teller.count()
+            };
+            walk(segments, end, may_be_unsealed, &mut visit)
+        });
+        (walked, Some(revisions))
     };
-    let mut walked = walk(segments, end, may_be_unsealed, &mut visit);
     walked.is_complete = walked.is_complete && teller.finish().is_continue();
     let mut report = report(end, walked);
     for damage in files::check(segments, end) {

@@ -6,12 +6,15 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
+use std::sync::mpsc::sync_channel;
+use std::thread::{Builder, scope};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::error::Error;
 use crate::format::Record;
 use crate::log::Segments;
+use crate::sync::Mutex;
 use crate::types::{Address, LogEnd, Position};
 use crate::verify::walk::walk;
 use crate::verify::{Damage, Step, Teller, Watch};
@@ -19,6 +22,10 @@ use crate::verify::{Damage, Step, Teller, Watch};
 /// How many streams are looked at in one part. They take some 35 MB, and half as much again while
 /// the table grows.
 const STREAMS_MAX: usize = 900_000;
+/// Records that the thread which checks is told of at once.
+const CHUNK_COUNT: usize = 4_096;
+/// How often as many may wait.
+const WAITING_CHUNKS_MAX: usize = 4;
 
 /// Takes keys that are hashes for what they are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +50,27 @@ impl Hasher for OwnHash {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+/// What a record says of its place in its stream.
+#[derive(Debug)]
+struct Claim {
+    /// Of the stream's name.
+    hash: u128,
+    revision: u64,
+    address: Address,
+    position: Position,
+}
+
+impl Claim {
+    fn of(stream: &str, record: &Record, address: Address, seed: u64) -> Self {
+        Self {
+            hash: xxh3_128_with_seed(stream.as_bytes(), seed),
+            revision: record.parts.revision.get(),
+            address,
+            position: record.parts.position,
+        }
     }
 }
 
@@ -71,10 +99,9 @@ impl Revisions {
         Self { next, from, to, streams_max, seed, fault: None }
     }
 
-    pub(super) fn check(&mut self, stream: &str, record: &Record, address: Address) {
-        let hash = xxh3_128_with_seed(stream.as_bytes(), self.seed);
-        if !self.is_next(hash, record.parts.revision.get()) {
-            self.fault.get_or_insert((address, record.parts.position));
+    fn check(&mut self, claim: &Claim) {
+        if !self.is_next(claim.hash, claim.revision) {
+            self.fault.get_or_insert((claim.address, claim.position));
         }
     }
 
@@ -104,6 +131,43 @@ impl Revisions {
     }
 }
 
+/// Begins the check while `read` reads the log and tells of each record, on a thread beside it if one
+/// can be had.
+pub(super) fn check_beside<T>(read: impl FnOnce(Tell<'_>) -> T) -> (T, Revisions) {
+    let mut revisions = Revisions::new();
+    let seed = revisions.seed;
+    let checked = Mutex::new(&mut revisions);
+    let outcome = scope(|threads| {
+        let (sender, receiver) = sync_channel::<Vec<Claim>>(WAITING_CHUNKS_MAX);
+        let check = || {
+            let mut revisions = checked.lock();
+            receiver.into_iter().flatten().for_each(|claim| revisions.check(&claim));
+        };
+        let builder = Builder::new().name("annals-revisions".to_owned());
+        if builder.spawn_scoped(threads, check).is_err() {
+            let mut revisions = checked.lock();
+            return read(&mut |stream, record, address| {
+                revisions.check(&Claim::of(stream, record, address, seed));
+            });
+        }
+        let mut claims = Vec::with_capacity(CHUNK_COUNT);
+        let outcome = read(&mut |stream, record, address| {
+            claims.push(Claim::of(stream, record, address, seed));
+            if claims.len() == CHUNK_COUNT {
+                let chunk = std::mem::replace(&mut claims, Vec::with_capacity(CHUNK_COUNT));
+                // That thread ends when there is no more to come, and not before.
+                let _ = sender.send(chunk);
+            }
+        });
+        let _ = sender.send(claims);
+        outcome
+    });
+    (outcome, revisions)
+}
+
+/// Is told of every record: its stream, the record, and where it stands.
+pub(super) type Tell<'a> = &'a mut dyn FnMut(&str, &Record, Address);
+
 /// Finishes the check that `revisions` has begun on a log without damage, and returns what is
 /// wrong, if anything is.
 pub(super) fn check_all(
@@ -123,7 +187,7 @@ pub(super) fn check_all(
         revisions = next;
         let mut teller = Teller::new(watch, Step::Revisions, end.position);
         let mut visit = |record: &Record, stream: &str, address| {
-            revisions.check(stream, record, address);
+            revisions.check(&Claim::of(stream, record, address, revisions.seed));
             teller.count()
         };
         if !walk(segments, end, &|_| true, &mut visit).is_complete {

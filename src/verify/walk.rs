@@ -9,8 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::{Fault, Footer, Record, SegmentHeader};
 use crate::log::Segments;
 use crate::segment::{
-    Digesting, Link, Scanner, SegmentFile, Window, begins_with, digest_of, find_record,
-    records_start,
+    Link, Scanner, SegmentFile, Window, begins_with, digest_of, find_record, records_start,
 };
 use crate::types::{Address, LogEnd, Position, Timestamp};
 use crate::verify::{DAMAGES_MAX, Damage, is_damage};
@@ -94,8 +93,6 @@ struct Reading {
     is_whole: bool,
     /// How often it was looked for what stands behind damage.
     resumed_count: usize,
-    /// The digest of what its footer speaks of, if it has one.
-    digesting: Option<Digesting>,
 }
 
 impl<'a> Walk<'a> {
@@ -199,8 +196,10 @@ impl<'a> Walk<'a> {
             Some(footer) => footer.offset,
             None => file.len()?,
         };
-        let digesting = footer.as_ref().map(|footer| Digesting::begin(&file, footer.offset));
-        let scanner = Scanner::from_header(Arc::clone(&file), &header);
+        let mut scanner = Scanner::from_header(Arc::clone(&file), &header);
+        if footer.is_some() {
+            scanner.digest()?;
+        }
         let reading = Reading {
             file,
             scanner,
@@ -209,7 +208,6 @@ impl<'a> Walk<'a> {
             first_recorded_at: None,
             is_whole: true,
             resumed_count: 0,
-            digesting,
         };
         Ok((reading, footer))
     }
@@ -302,7 +300,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Checks the footer of a segment whose records are sound.
-    fn sealed(&mut self, reading: Reading, footer: &Footer, end: &LogEnd) {
+    fn sealed(&mut self, mut reading: Reading, footer: &Footer, end: &LogEnd) {
+        let digest = reading.scanner.take_digest();
         let file = &reading.file;
         // Segments are sealed in their order, and these were not when they were read.
         for earlier in std::mem::take(&mut self.unsealed) {
@@ -322,9 +321,8 @@ impl<'a> Walk<'a> {
             let fault = Fault("a footer that fits the records");
             return self.bad_footer(file.corrupt(footer.offset, fault), end);
         }
-        let digest =
-            reading.digesting.map_or_else(|| digest_of(file, footer.offset), Digesting::finish);
-        match digest {
+        // Its bytes were read just now.
+        match digest.map_or_else(|| digest_of(file, footer.offset), Ok) {
             Ok(digest) if digest == footer.digest => self.found.sealed_count += 1,
             Ok(_) => {
                 self.note(file.corrupt(0, Fault("the bytes that were sealed")), end.position);

@@ -211,12 +211,7 @@ impl Import {
 
 impl LineFormat {
     /// Reads a line; `latest` is the latest time at which anything can have happened.
-    fn read(
-        &self,
-        number: u64,
-        line: &[u8],
-        latest: Timestamp,
-    ) -> Result<Incoming, LineFault> {
+    fn read(&self, number: u64, line: &[u8], latest: Timestamp) -> Result<Incoming, LineFault> {
         let incoming = match self {
             Self::Exact => return exact::read(line),
             Self::CloudEvents(cloud) => cloud.read(line)?,
