@@ -469,7 +469,7 @@ mod program {
         assert_eq!((code(&done), text(&done.stderr)), (0, ""));
         let lines: Vec<_> = text(&done.stdout).lines().collect();
         assert_eq!(lines[0], format!("end: {}", book.end()));
-        assert!(lines[2].starts_with("copied: 1 segments, "), "{lines:?}");
+        assert!(lines[2].starts_with("copied: 1 segment, "), "{lines:?}");
         assert_eq!(lines[4], "consumers: 0");
 
         let done = dump(&path, &copy, &["--copy", "--format", "jsonl"]);

@@ -64,8 +64,11 @@ fn matches(pattern: &str, text: &str) -> bool {
 /// Runs steps one after the other in a folder of their own, beside the data that they name.
 fn replay(name: &str, steps: &[Step]) {
     let place = tempfile::tempdir().unwrap();
-    let data = root().join("docs/examples/data/usgs-week.jsonl");
-    fs::copy(data, place.path().join("usgs-week.jsonl")).unwrap();
+    let data = Path::new("docs/examples/data/usgs-week.jsonl");
+    fs::create_dir_all(place.path().join(data.parent().unwrap())).unwrap();
+    for copy in [data, Path::new("usgs-week.jsonl")] {
+        fs::copy(root().join(data), place.path().join(copy)).unwrap();
+    }
     let program = PathBuf::from(env!("CARGO_BIN_EXE_annals-dump"));
     let mut path = program.parent().unwrap().as_os_str().to_owned();
     path.push(":");

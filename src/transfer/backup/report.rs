@@ -122,7 +122,8 @@ impl fmt::Display for BackupReport {
         }
         let tallies = [("linked", self.linked), ("copied", self.copied), ("kept", self.kept)];
         for (what, SegmentTally { count, len }) in tallies {
-            writeln!(f, "{what}: {count} segments, {len} bytes")?;
+            let noun = if count == 1 { "segment" } else { "segments" };
+            writeln!(f, "{what}: {count} {noun}, {len} bytes")?;
         }
         writeln!(f, "consumers: {}", self.consumer_count)
     }
