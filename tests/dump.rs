@@ -395,9 +395,21 @@ fn a_damaged_store_meta_is_damage() {
     let mut bytes = fs::read(&meta).unwrap();
     bytes[20] ^= 1;
     fs::write(&meta, bytes).unwrap();
-    let dumped = place.dump("events", &[]);
+    // The first segment tells what it said.
+    let sound = variety().dump("streams", &[]).sound();
+    for damage in ["a flipped bit", "no file"] {
+        let dumped = place.dump("streams", &[]);
+        assert_eq!((dumped.code, dumped.out.as_str()), (1, sound.as_str()), "{damage}");
+        assert!(dumped.err.contains("store.meta is corrupt"), "{damage}: {}", dumped.err);
+        if meta.exists() {
+            fs::remove_file(&meta).unwrap();
+        }
+    }
+    let mut bytes = fs::read(place.segment(0)).unwrap();
+    bytes[20] ^= 1;
+    fs::write(place.segment(0), bytes).unwrap();
+    let dumped = place.dump("streams", &[]);
     assert_eq!((dumped.code, dumped.out.as_str()), (1, ""));
-    assert!(dumped.err.contains("store.meta is corrupt"), "{}", dumped.err);
 }
 
 /// What `events` prints of a damaged store: how many, and what it says.

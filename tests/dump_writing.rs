@@ -227,6 +227,7 @@ fn commands_that_write_leave_a_store_alone_that_is_open_or_none() {
     assert!(!place.path("nowhere").exists());
     // A file that cannot be read is no reason to create a store.
     place.run(&["import", "nowhere", "no-file"]).failed(4, "cannot read no-file");
+    place.run(&["import", "nowhere", "other"]).failed(4, "cannot read other");
     assert!(!place.path("nowhere").exists());
 }
 
@@ -321,6 +322,9 @@ fn options_that_do_not_go_together_are_refused_before_anything_is_done() {
         &["import", "new", "lines", "--format", "cloudevents", "--type", "t"],
         &["import", "new", "lines", "--time-unit", "ms"],
         &["import", "new", "lines", "--format", "plain", "--stream", "s", "--stream-field", "f"],
+        &["import", "new", "lines", "--format", "plain", "--stream", "s", "--renumber"],
+        // What comes from no file has no name by which it is known again.
+        &["import", "new", "--format", "plain", "--stream", "s"],
         &["repair", "new", "--dry-run", "--accept-loss"],
     ] {
         let ran = place.run(args);
@@ -339,6 +343,38 @@ fn a_bad_line_is_named_and_what_was_before_it_is_there() {
     let out = place.run_with(&["import", "copy"], &bad).failed(1, "line 21 cannot be imported");
     assert!(out.starts_with("imported "), "{out}");
     assert!(place.events("copy") > 10);
+}
+
+#[test]
+fn equal_lines_of_two_files_with_one_name_are_two_events() {
+    let place = Place::new();
+    for folder in ["a", "b"] {
+        fs::create_dir(place.path(folder)).unwrap();
+        fs::write(place.path(folder).join("x.log"), "{\"msg\":\"start\"}\n").unwrap();
+    }
+    for (input, end) in [("a/x.log", 1), ("b/x.log", 2), ("./a/x.log", 2)] {
+        place.run(&["import", "log", input, "--format", "plain", "--stream", "s"]).sound();
+        assert_eq!(place.events("log"), end, "{input}");
+    }
+}
+
+#[test]
+fn what_an_input_says_does_nothing_to_a_terminal() {
+    let place = Place::new();
+    let ran = place.run_with(&["import", "copy"], "{\"v\":1,\"\\u001b[31mred\\u0007\":1}\n");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("\\u{1b}[31mred\\u{7}"), "{}", ran.err);
+    assert!(!ran.err.trim_end().contains(char::is_control), "{:?}", ran.err);
+}
+
+#[test]
+fn an_index_that_cannot_be_built_is_damage_to_the_log() {
+    let place = Place::new();
+    place.filled("shop");
+    place.damage("shop", 0, 200);
+    place
+        .run(&["rebuild-index", "shop"])
+        .failed(1, "the index could not be built: segment 0 is corrupt");
 }
 
 #[test]

@@ -333,7 +333,7 @@ fn a_line_that_says_too_little_is_refused_by_its_number() {
         (r#"{"user":{"id":7},"verb":"GET"}"#, "its time"),
         (r#"{"at":"noon","user":{"id":7},"verb":"GET"}"#, "its time has none"),
         (r#"{"at":"2200-01-01T00:00:00Z","user":{"id":7},"verb":"GET"}"#, "in the future"),
-        (r#"{"at":"2026-01-01T00:00:00Z","user":{"id":""},"verb":"GET"}"#, "refuses the batch"),
+        (r#"{"at":"2026-01-01T00:00:00Z","user":{"id":""},"verb":"GET"}"#, "refuses its event"),
         ("7", "not a JSON object"),
         ("nonsense", "not a JSON object"),
     ];
@@ -345,10 +345,70 @@ fn a_line_that_says_too_little_is_refused_by_its_number() {
             importing.run(&store, lines.as_bytes()),
             Error::InvalidLine { line: 6, reason: said, .. } if said.contains(reason)
         );
-        // What was before it is there, but for what waits to become one batch with it.
-        assert!(store.end().get() >= 3, "{reason}");
-        assert_eq!(importing.progress().imported_count, store.end().get());
+        assert_eq!(store.end().get(), 4, "{reason}");
+        assert_eq!(importing.progress().imported_count, 4);
     }
+}
+
+#[test]
+fn what_stands_before_a_bad_line_is_imported_and_the_bad_line_is_named() {
+    let place = Place::new();
+    let plain = || Import::new(LineFormat::Plain(PlainLines::by_stream_field("s")));
+    // One that ends within a line, as a file does that is being written, and one that the store refuses.
+    for (n, bad) in ["{\"s\":", "{\"s\":\"\"}", "{\"s\":\"a\\nb\"}"].into_iter().enumerate() {
+        let store = place.open(&format!("log-{n}"));
+        let good: Vec<_> = (0..7).map(|n| format!("{{\"s\":\"a\",\"n\":{n}}}\n")).collect();
+        let with = |line: &str| format!("{}{line}\n{}", good.concat(), good[0]);
+        let mut importing = plain();
+        let failed = importing.run(&store, with(bad).as_bytes());
+        assert_error!(failed, Error::InvalidLine { line: 8, .. });
+        assert_eq!((store.end().get(), importing.progress().imported_count), (7, 7), "{bad}");
+        // Mended, it goes on.
+        assert_eq!(import(plain(), &store, &with("{\"s\":\"b\"}")), (7, 2));
+    }
+}
+
+#[test]
+fn an_event_that_differs_in_anything_is_another_event() {
+    let place = Place::new();
+    let cloud = |source: &str, time: &str| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"01234567-89ab-7def-8123-456789abcdef\",\
+             \"source\":\"{source}\",\"type\":\"t\",\"subject\":\"s\",\"time\":\"{time}\"}}\n"
+        )
+    };
+    let store = place.open("cloud");
+    let import = |lines: &str| {
+        import(Import::new(LineFormat::CloudEvents(CloudEvents::new())), &store, lines)
+    };
+    let (first, early) =
+        (cloud("/a", "2020-01-02T00:00:00Z"), cloud("/b", "2019-05-05T00:00:00+02:00"));
+    assert_eq!(import(&first), (0, 1));
+    assert_eq!(import(&early), (0, 1));
+    assert_eq!(import(&early), (1, 0));
+    // It is recorded later than it happened, and says when that was.
+    let last = seen(&store).pop().unwrap();
+    let metadata = String::from_utf8(last.metadata).unwrap();
+    assert_eq!(metadata, r#"{"source":"/b","time":"2019-05-05T00:00:00+02:00"}"#);
+    assert_eq!(last.recorded_at.to_string(), "2020-01-02T00:00:00.000000001Z");
+}
+
+#[test]
+fn renumbered_events_do_not_come_from_the_future() {
+    let place = Place::new();
+    let store = place.open("first");
+    let future = Timestamp::from_nanos(7_258_118_400_000_000_000);
+    let batch = Batch::new().append("s", Expected::Any, [NewEvent::text("t", "x")]);
+    store.append_batch(batch.recorded_at(future)).unwrap();
+    let lines = export(&store);
+    let copy = place.open("copy");
+    assert_error!(
+        exact().renumbered().run(&copy, lines.as_bytes()),
+        Error::InvalidLine { line: 1, reason, .. } if reason.contains("in the future")
+    );
+    // A copy is what the original was.
+    assert_eq!(import(exact(), &copy, &lines), (0, 1));
+    assert_eq!(export(&copy), lines);
 }
 
 #[test]
@@ -371,7 +431,7 @@ fn cloud_events_become_events_and_keep_what_has_no_place() {
         (events[0].content_type, text(&events[0].payload)),
         (ContentType::Json, "{\"n\": 1}".into())
     );
-    assert_eq!(text(&events[0].metadata), r#"{"source":"/shop"}"#);
+    assert_eq!(text(&events[0].metadata), r#"{"source":"/shop","time":"2026-01-01T00:00:00Z"}"#);
     assert_eq!((&*events[1].stream, events[1].content_type), ("/shop", ContentType::Text));
     assert_eq!(events[1].payload, b"words");
     assert_eq!(
@@ -388,7 +448,11 @@ fn cloud_events_become_events_and_keep_what_has_no_place() {
     let by_field = CloudEvents::new().stream_field("data.n");
     let error = Import::new(LineFormat::CloudEvents(by_field)).run(&store, lines.as_bytes());
     assert_error!(error, Error::InvalidLine { line: 2, .. });
-    for refused in [r#"{"specversion":"0.3"}"#, r#"{"specversion":"1.0","id":"x","type":"t"}"#] {
+    for refused in [
+        r#"{"specversion":"0.3"}"#,
+        r#"{"specversion":"1.0","id":"x","type":"t"}"#,
+        r#"{"specversion":"1.0","id":"x","source":"/","type":"t","datacontenttype":"text/plain","data":"\ud800x"}"#,
+    ] {
         assert_error!(cloud().run(&store, refused.as_bytes()), Error::InvalidLine { line: 1, .. });
     }
 }

@@ -1,19 +1,18 @@
 //! A store's files, read without opening the store.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cursor::{Cursor, Source, StreamCursor};
-use crate::directory::{Directory, DiskDirectory};
+use crate::directory::{Directory, DiskDirectory, is_absence, read_small};
 use crate::error::{Error, Result};
 use crate::index::{Index, IndexOptions, MARK_INTERVAL_LEN};
 use crate::inspect::look::{PAUSE, look};
-use crate::log::{Segments, read_meta};
+use crate::log::{COPYING, Segments, read_meta};
 use crate::types::{LogEnd, Position, StoreId, Timestamp};
-use crate::verify::{Damage, Progress, Report, verify};
+use crate::verify::{Damage, FoundMeta, Progress, Report, find_meta, verify};
 
 /// Read-only access to the files of a store, as they were when it was begun.
 ///
@@ -31,6 +30,8 @@ pub struct Inspection {
     /// First positions of all segments, also of those after damage.
     pub(super) bases: Vec<Position>,
     damage: Option<Error>,
+    /// What is wrong with `store.meta`.
+    lost_meta: Option<Error>,
     trailing_len: u64,
     known_end: LogEnd,
     /// Whether the store was closed, and not opened for appending since.
@@ -40,13 +41,15 @@ pub struct Inspection {
 impl Inspection {
     /// Begins to inspect the store at `path`.
     ///
-    /// Reads `store.meta` and the end of the log. Damage to the log is no error here:
-    /// [`Inspection::damage`] and the cursors tell of it.
+    /// Reads `store.meta` and the end of the log. Damage to the log, and to `store.meta` where the
+    /// first segment tells the same, is no error here: [`Inspection::damage`] and the cursors tell of
+    /// it.
     ///
     /// # Errors
     ///
     /// [`Error::NotAStore`] if there is none at `path`, [`Error::NewerFormat`],
-    /// [`Error::CorruptFile`] if `store.meta` is damaged, [`Error::Io`].
+    /// [`Error::CorruptFile`] if `store.meta` is lost and the first segment is damaged as well,
+    /// [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let directory: Arc<dyn Directory> = Arc::new(DiskDirectory::new(path.as_ref()));
         Self::of(&directory, PAUSE)
@@ -55,11 +58,7 @@ impl Inspection {
     /// Begins to inspect the store in `directory`, and waits for `pause` before damage is looked
     /// at again.
     pub(crate) fn of(directory: &Arc<dyn Directory>, pause: Duration) -> Result<Self> {
-        let meta = match read_meta(&**directory) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => None,
-            other => other?,
-        };
-        let meta = meta.ok_or_else(|| Error::NotAStore { path: directory.path().to_owned() })?;
+        let FoundMeta { meta, lost } = meta_of(&**directory)?;
         let seen = look(directory, meta.key, pause)?;
         let index = Arc::new(Index::unavailable(meta.key.id, NO_INDEX));
         Ok(Self {
@@ -68,6 +67,7 @@ impl Inspection {
             source: Arc::new(Source::new(Arc::new(seen.segments), Arc::new(index.into()))),
             bases: seen.bases,
             damage: seen.damage,
+            lost_meta: lost,
             trailing_len: seen.trailing_len,
             known_end: seen.known_end,
             was_closed: seen.was_closed,
@@ -94,13 +94,14 @@ impl Inspection {
     }
 
     /// What is damaged or missing at the end of the log, so that
-    /// [`Store::open`](crate::Store::open) would refuse it: [`Error::Corrupt`].
+    /// [`Store::open`](crate::Store::open) would refuse it: [`Error::Corrupt`]. If nothing is, what is
+    /// wrong with `store.meta`: [`Error::CorruptFile`].
     ///
     /// A repair that was not finished does not show here, and is refused as well.
     /// Damage further ahead is found by the cursors, which give what is sound before it.
     #[must_use]
     pub fn damage(&self) -> Option<&Error> {
-        self.damage.as_ref()
+        self.damage.as_ref().or(self.lost_meta.as_ref())
     }
 
     /// How many bytes stand after the end of the log in its last segment, and are no whole batch:
@@ -162,7 +163,7 @@ impl Inspection {
     ///
     /// [`Inspection::damage`], if there is any.
     pub(crate) fn into_sound(self) -> Result<(Vec<Position>, LogEnd, bool)> {
-        match self.damage {
+        match self.damage.or(self.lost_meta) {
             Some(damage) => Err(damage),
             None => Ok((self.bases, self.source.segments().visible(), self.was_closed)),
         }
@@ -175,6 +176,25 @@ impl Inspection {
     pub(super) fn segments_seen(&self) -> &Segments {
         self.source.segments()
     }
+}
+
+/// What the store in `directory` says of itself.
+fn meta_of(directory: &dyn Directory) -> Result<FoundMeta> {
+    let not_a_store = || Error::NotAStore { path: directory.path().to_owned() };
+    let is_no_folder =
+        |error: &Error| matches!(error, Error::Io { source, .. } if is_absence(source));
+    match read_meta(directory) {
+        Ok(Some(meta)) => return Ok(FoundMeta { meta, lost: None }),
+        // A backup that is not finished is no store yet.
+        Ok(None) if matches!(read_small(directory, COPYING, 0), Ok(Some(_))) => {
+            return Err(not_a_store());
+        }
+        Ok(None) | Err(Error::CorruptFile { .. }) => {}
+        Err(error) if is_no_folder(&error) => return Err(not_a_store()),
+        Err(error) => return Err(error),
+    }
+    // The first segment may tell the same.
+    find_meta(directory).map_err(|error| if is_no_folder(&error) { not_a_store() } else { error })
 }
 
 /// The options of an index that is not there.

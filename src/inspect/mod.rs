@@ -75,6 +75,6 @@ pub use selection::{Selected, Selection};
 pub use statistics::{SizeStep, Statistics, TimeStep};
 pub use streams::{StreamOrder, StreamSummary, stream_table};
 pub use tally::{NameCount, NameCounts};
-pub use text::{TextStyles, push_text_line, text_line};
+pub use text::{TextStyles, escaped_text, push_text_line, text_line};
 pub use time_argument::{TIME_FORMS, parse_time};
 pub use verdict::report_text;

@@ -92,6 +92,13 @@ pub(super) fn push_head(line: &mut String, event: EventView<'_>, styles: &TextSt
     }
 }
 
+/// `text` with every character escaped that could do something to a terminal: control characters, those
+/// that end lines, and those that turn the direction of writing, as `\u{1b}`.
+#[must_use]
+pub fn escaped_text(text: &str) -> String {
+    escaped(text)
+}
+
 /// `text` with every character escaped that could do something to a terminal.
 pub(super) fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());

@@ -3,12 +3,16 @@
 use std::fmt::Write as _;
 #[cfg(feature = "json")]
 use std::ops::Range;
+#[cfg(feature = "json")]
+use std::path::Path;
 
 use crate::error::Error;
 #[cfg(feature = "json")]
 use crate::inspect::json::{Object, Quoted};
 use crate::inspect::segment_file;
 use crate::inspect::text::escaped;
+#[cfg(feature = "json")]
+use crate::log::CONSUMERS;
 #[cfg(feature = "json")]
 use crate::types::Position;
 use crate::verify::{Damage, Report};
@@ -82,7 +86,7 @@ impl Damage {
                 object.string("expected", expected);
             }
             Error::CorruptFile { path, expected } => {
-                object.string("file", &path.to_string_lossy());
+                object.string("file", &in_store(path));
                 object.value("offset", "null");
                 object.string("expected", expected);
             }
@@ -96,6 +100,14 @@ impl Damage {
         object.finish();
         line
     }
+}
+
+/// The name of a file in its store, whose folders are not more than one deep.
+#[cfg(feature = "json")]
+fn in_store(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().and_then(Path::file_name).filter(|folder| *folder == CONSUMERS);
+    folder.map_or_else(|| name.clone().into_owned(), |_| format!("{CONSUMERS}/{name}"))
 }
 
 /// An error, and what caused it.

@@ -54,6 +54,8 @@ const SYNC_TRIES: usize = 16;
 pub(crate) const LOCK: &str = "LOCK";
 /// The folder of bytes that were cut.
 pub(crate) const QUARANTINE: &str = "quarantine";
+/// There while a first backup to this directory is not finished, and no store exists here yet.
+pub(crate) const COPYING: &str = "copying";
 /// The folder of the consumers' places.
 pub(crate) const CONSUMERS: &str = "consumers";
 

@@ -40,6 +40,15 @@ impl Inner {
         Ok(len)
     }
 
+    /// Checks an event by itself.
+    #[cfg(feature = "json")]
+    pub(super) fn check_one(&self, stream: &str, event: &NewEvent) -> Result<()> {
+        check_name(NameKind::Stream, stream)?;
+        self.check_event(event)?;
+        let len = wide(record_len(stream, event, None));
+        check_len("the event", len, self.log.batch_len_max())
+    }
+
     fn check_event(&self, event: &NewEvent) -> Result<()> {
         check_name(NameKind::EventType, &event.event_type)?;
         for tag in &event.tags {

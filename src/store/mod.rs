@@ -269,6 +269,12 @@ impl Store {
         self.inner.opening.report(&self.inner.recovery)
     }
 
+    /// Checks all of an event that does not depend on what is in the store.
+    #[cfg(feature = "json")]
+    pub(crate) fn check_event(&self, stream: &str, event: &NewEvent) -> Result<()> {
+        self.inner.check_one(stream, event)
+    }
+
     /// The most bytes that the records of one batch may have.
     #[cfg(feature = "json")]
     pub(crate) fn batch_len_max(&self) -> u64 {

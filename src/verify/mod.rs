@@ -33,6 +33,7 @@ mod damaged;
 mod files;
 mod fingerprint;
 mod index;
+mod meta;
 mod revisions;
 mod walk;
 
@@ -47,6 +48,7 @@ use crate::verify::fingerprint::Fingerprint;
 
 pub(crate) use damaged::{Damaged, is_damage};
 pub(crate) use files::list_consumers;
+pub(crate) use meta::{FoundMeta, find_meta};
 pub(crate) use walk::{MayBeUnsealed, Walked, walk};
 
 /// The most damages that a report tells one by one.

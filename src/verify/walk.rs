@@ -53,10 +53,11 @@ pub(crate) fn walk(
     // One that was just begun has nothing visible.
     bases.retain(|base| *base <= end.address.segment);
     let mut walk = Walk::new(segments, *end, may_be_unsealed);
-    if let Some(first) = bases.first().filter(|first| **first != Position::START) {
+    let first = bases.first().copied().unwrap_or(end.position);
+    if first != Position::START {
         let expected = "the first segment";
         let error = Error::Corrupt { segment: Position::START, offset: 0, expected };
-        walk.lose(error, Position::START..*first);
+        walk.lose(error, Position::START..first);
         walk.before = None;
     }
     let next = bases.iter().skip(1).copied().map(Some).chain([None]);

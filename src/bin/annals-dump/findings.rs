@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use annals::Error;
-use annals::inspect::{Inspection, segment_file};
+use annals::inspect::{Inspection, escaped_text, segment_file};
 
 /// Damage, or something else that is not as it should be, was found.
 pub(crate) const FOUND: u8 = 1;
@@ -140,7 +140,7 @@ pub(crate) fn say(findings: &[Finding]) -> ExitCode {
 /// Says something on stderr.
 pub(crate) fn tell(text: &str) {
     // If stderr cannot be written to there is no one left to tell.
-    let _ = writeln!(io::stderr().lock(), "annals-dump: {text}");
+    let _ = writeln!(io::stderr().lock(), "annals-dump: {}", escaped_text(text));
 }
 
 #[cfg(test)]

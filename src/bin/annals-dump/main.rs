@@ -25,7 +25,7 @@ Exit codes:
   1  something was found: damage, or lines that cannot be imported. What is sound was printed or
      done, and what is not is named on stderr
   2  wrong arguments
-  3  not a store, or one of a newer format
+  3  not a store, or one of a newer format; or a place that cannot take a backup of the store
   4  the operating system refused to read or to write
   5  the store is open elsewhere, for a command that writes";
 
@@ -89,10 +89,12 @@ fn main() -> ExitCode {
     let mut out = Out::stdout(arguments.color);
     let printed = arguments.command.run(&mut out);
     let flushed = out.flush();
-    let findings = match printed.and_then(|findings| Ok(flushed.map(|()| findings)?)) {
+    let mut findings = match printed {
         Ok(findings) => findings,
         Err(stop) => stop.finding().into_iter().collect(),
     };
+    // Whoever has read enough of what was printed may still hear what was found.
+    findings.extend(flushed.err().and_then(|error| Stop::Output(error).finding()));
     findings::say(&findings)
 }
 

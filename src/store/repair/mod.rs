@@ -15,13 +15,13 @@ pub use report::RepairReport;
 use crate::directory::{Directory, DiskDirectory, Lock, read_small};
 use crate::error::{Error, Result};
 use crate::format::{PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedFile, SLOTS_LEN, Slot, StoreMeta};
-use crate::log::{CONSUMERS, META, Segments, UnrecoveredLog, list_bases, read_meta};
+use crate::log::{CONSUMERS, Segments, UnrecoveredLog, list_bases};
 use crate::options::Options;
 use crate::segment::SegmentFile;
 use crate::store::open::take_lock;
 use crate::store::open_index::IndexPlace;
 use crate::types::{LogEnd, Position, StoreKey};
-use crate::verify::{Damaged, Walked, is_damage, list_consumers, walk};
+use crate::verify::{Damaged, FoundMeta, Walked, find_meta, is_damage, list_consumers, walk};
 
 /// There from the first change of a repair to its last. A store that has it is not opened: it may
 /// lack what bears witness to what it has lost.
@@ -147,7 +147,8 @@ impl RepairPlan {
         // Nothing is to be created where there is no store.
         find_meta(&*directory)?;
         let lock = take_lock(&*directory)?;
-        let (meta, is_rebuilt) = find_meta(&*directory)?;
+        let FoundMeta { meta, lost } = find_meta(&*directory)?;
+        let is_rebuilt = lost.is_some();
         let key = meta.key;
         let opened = Options::new().open_index(&*directory, &place, key.id);
         let indexed_end = opened.checkpoint.map(|checkpoint| checkpoint.position);
@@ -242,39 +243,6 @@ impl RepairPlan {
             });
         }
         Ok(resets)
-    }
-}
-
-/// What the store says of itself, and whether that had to be made out from its first segment.
-fn find_meta(directory: &dyn Directory) -> Result<(StoreMeta, bool)> {
-    let lost = match read_meta(directory) {
-        Ok(Some(meta)) => return check_meta(directory, meta).map(|()| (meta, false)),
-        Ok(None) if list_bases(directory)?.is_empty() => {
-            return Err(Error::NotAStore { path: directory.path().to_owned() });
-        }
-        Ok(None) => {
-            let expected = "the file that belongs to the segments in log";
-            Error::CorruptFile { path: directory.path_of(META), expected }
-        }
-        Err(error @ Error::CorruptFile { .. }) => error,
-        Err(error) => return Err(error),
-    };
-    match SegmentFile::first_of_any_store(directory) {
-        Ok((key, created_at)) => Ok((StoreMeta { key, created_at }, true)),
-        Err(error) if is_damage(&error) => Err(lost),
-        Err(error) => Err(error),
-    }
-}
-
-/// Refuses a `store.meta` of another store: with it, every segment would be taken for foreign.
-fn check_meta(directory: &dyn Directory, meta: StoreMeta) -> Result<()> {
-    match SegmentFile::first_of_any_store(directory) {
-        Ok((key, _)) if key != meta.key => {
-            let expected = "the store that the first segment is of";
-            Err(Error::CorruptFile { path: directory.path_of(META), expected })
-        }
-        Err(error) if !is_damage(&error) => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -10,13 +10,10 @@ use crate::directory::{Directory, Lock, TEMPORARY_PREFIX, is_absence};
 use crate::error::{Error, Result};
 use crate::format::{CleanNote, StoreMeta};
 use crate::inspect::Inspection;
-use crate::log::{CLEAN_NOTE, CONSUMERS, DURABLE_NOTE, LOCK, META, list_bases, read_meta};
+use crate::log::{CLEAN_NOTE, CONSUMERS, COPYING, DURABLE_NOTE, LOCK, META, list_bases, read_meta};
 use crate::segment::{FOLDER, SegmentFile};
 use crate::transfer::backup::{list, refuse_unfinished_repair, remove, replace};
 use crate::types::{LogEnd, Position};
-
-/// There as long as a first backup is not finished: without it, what is no store is none of ours.
-const COPYING: &str = "copying";
 
 /// The directory of the copy, locked.
 #[derive(Debug)]

@@ -15,15 +15,15 @@ use crate::types::EventId;
 /// `type`, `time` and the data go where they belong; `subject` is the stream, or `source` if there is
 /// none. An `id` that is a UUID is the event's id; of any other, together with its `source`, one is
 /// made that is always the same. What has no place of its own (`source`, an `id` that is no UUID,
-/// a content type that annals does not know, `dataschema`, extensions) is kept as a JSON object in the
-/// metadata.
+/// a content type that annals does not know, `dataschema`, extensions), and the time as it was
+/// written, is kept as a JSON object in the metadata.
 #[derive(Clone, Debug, Default)]
 pub struct CloudEvents {
     stream: Option<String>,
 }
 
 /// Attributes that have a place of their own in an event.
-const PLACED: [&str; 5] = ["specversion", "type", "time", "data", "data_base64"];
+const PLACED: [&str; 4] = ["specversion", "type", "data", "data_base64"];
 
 impl CloudEvents {
     /// As they are usually.
@@ -41,7 +41,7 @@ impl CloudEvents {
 
     pub(super) fn read(&self, line: &[u8]) -> Result<Incoming, LineFault> {
         let fields: Fields<'_> = serde_json::from_slice(line)
-            .map_err(|error| LineFault::because("it is not a JSON object", error))?;
+            .map_err(|error| LineFault::of_json("it is not a JSON object", &error))?;
         let text = |name| fields.get(name).and_then(text_of);
         if text("specversion").as_deref() != Some("1.0") {
             return Err(LineFault::new("it is no CloudEvent with specversion 1.0"));
@@ -106,14 +106,17 @@ fn payload(content_type: ContentType, fields: &Fields<'_>) -> Result<Vec<u8>, Li
             decode(&text)
         }
         (Some(data), None) if content_type == ContentType::Json => Ok(data.get().into()),
-        (Some(data), None) => Ok(string_or_json(data)),
+        (Some(data), None) => string_or_json(data),
     }
 }
 
 /// Data that is not JSON stands there as a string; if it does not, what stands there.
-fn string_or_json(data: &RawValue) -> Vec<u8> {
-    let text = Some(data).filter(|data| data.get().starts_with('"')).and_then(text_of);
-    text.map_or_else(|| data.get().into(), |text| text.into_owned().into_bytes())
+fn string_or_json(data: &RawValue) -> Result<Vec<u8>, LineFault> {
+    if !data.get().starts_with('"') {
+        return Ok(data.get().into());
+    }
+    let text = text_of(data).ok_or_else(|| LineFault::new("its data is no text"))?;
+    Ok(text.into_owned().into_bytes())
 }
 
 /// The fields that `is_rest` takes, as an object; nothing if there are none.

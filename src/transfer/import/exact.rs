@@ -58,7 +58,11 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 /// Reads a line.
 pub(super) fn read(line: &[u8]) -> Result<Incoming, LineFault> {
-    let parsed = serde_json::from_slice::<Line<'_>>(line).map_err(|error| refuse(line, error))?;
+    // A list of the right values would do as well for the parser.
+    if !line.starts_with(b"{") {
+        return Err(LineFault::new("it is not a JSON object"));
+    }
+    let parsed = serde_json::from_slice::<Line<'_>>(line).map_err(|error| refuse(line, &error))?;
     if parsed.v != LINE_VERSION {
         return Err(LineFault::new(NEWER));
     }
@@ -90,14 +94,14 @@ pub(super) fn read(line: &[u8]) -> Result<Incoming, LineFault> {
 const NEWER: &str = "it is written by another version of annals-dump than 1";
 
 /// What is wrong with a line that has not what lines of this version have.
-fn refuse(line: &[u8], error: serde_json::Error) -> LineFault {
+fn refuse(line: &[u8], error: &serde_json::Error) -> LineFault {
     match serde_json::from_slice::<Versioned>(line) {
         Ok(Versioned { v: Some(LINE_VERSION) }) => {
-            LineFault::because("it has not the fields of an exported event", error)
+            LineFault::of_json("it has not the fields of an exported event", error)
         }
         Ok(Versioned { v: Some(_) }) => LineFault::new(NEWER),
         Ok(Versioned { v: None }) => LineFault::new("it is not a line of an export: no field v"),
-        Err(_) => LineFault::because("it is not JSON", error),
+        Err(_) => LineFault::of_json("it is no line of an export", error),
     }
 }
 

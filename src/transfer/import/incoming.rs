@@ -41,6 +41,13 @@ impl LineFault {
         Self { reason, source: Some(source.into()) }
     }
 
+    /// A fault that the parser has found in a line, which is the first and only one that it has seen.
+    pub(super) fn of_json(reason: &'static str, error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        Self::because(reason, format!("{what}, at column {}", error.column()))
+    }
+
     /// The error of the line with this number.
     pub(super) fn in_line(self, line: u64) -> Error {
         Error::InvalidLine { line, reason: self.reason, source: self.source }

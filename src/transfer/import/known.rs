@@ -77,23 +77,23 @@ impl Known {
     }
 }
 
-/// Whether an event in the store is the one that comes in.
+/// Whether an event in the store is the one that comes in, wherever it stands.
 fn is_same(event: EventView<'_>, incoming: &Incoming) -> bool {
+    let new = &incoming.event;
     event.id() == incoming.id
         && event.stream() == incoming.stream
-        && event.event_type() == incoming.event.event_type
-        && event.payload() == incoming.event.payload
+        && event.event_type() == new.event_type
+        && event.content_type() == new.content_type
+        && event.payload() == new.payload
+        && event.metadata() == new.metadata
+        && event.idempotency_key().unwrap_or_default() == new.idempotency_key
+        && event.tags().eq(new.tags.iter().map(String::as_str))
 }
 
-/// Whether it has everything else as well.
+/// Whether it is at its place and has its time.
 fn is_in_place(event: EventView<'_>, incoming: &Incoming) -> bool {
-    let new = &incoming.event;
     Some(event.recorded_at()) == incoming.time
         && incoming.place.is_some_and(|place| {
             event.revision() == place.revision && event.ends_batch() == place.ends_batch
         })
-        && event.content_type() == new.content_type
-        && event.metadata() == new.metadata
-        && event.idempotency_key().unwrap_or_default() == new.idempotency_key
-        && event.tags().eq(new.tags.iter().map(String::as_str))
 }

@@ -7,9 +7,8 @@ use crate::error::{Error, Result};
 use crate::segment::wide;
 use crate::transfer::import::incoming::LineFault;
 
-/// The most bytes of a line. A payload of 16 MiB, the most that a store takes if it is not told
-/// otherwise, has some 100 MiB as a JSON string if each of its characters must be escaped.
-const LINE_LEN_MAX: u64 = 256 << 20;
+/// The most bytes of a line: a payload of 1 GiB, the most that a store can take, has less in base64.
+const LINE_LEN_MAX: u64 = 2 << 30;
 /// What some programs begin a file with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -60,7 +59,7 @@ impl<R: BufRead> Lines<R> {
             self.count += 1;
             self.read_len += len;
             if len > LINE_LEN_MAX {
-                return Err(LineFault::new("it has more than 256 MiB").in_line(self.count));
+                return Err(LineFault::new("it has more than 2 GiB").in_line(self.count));
             }
             if !self.line.trim_ascii().is_empty() {
                 break;

@@ -83,6 +83,9 @@ impl<'a> Load<'a> {
         progress: &mut ImportProgress,
     ) -> Result<()> {
         let place = incoming.place;
+        if let Err(error) = self.store.check_event(&incoming.stream, &incoming.event) {
+            return Err(LineFault::because(REFUSED, error).in_line(line));
+        }
         let len = wide(record_len(&incoming.stream, &incoming.event, None));
         if place.is_some() && self.numbering == Numbering::Kept {
             self.check(line, &incoming)?;
@@ -167,6 +170,15 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
+    /// Appends what came before a line that cannot be imported, unless that is a batch which the line
+    /// belongs to.
+    pub(super) fn append_before_fault(&mut self, progress: &mut ImportProgress) -> Result<()> {
+        if self.pending.place.is_some() && self.numbering == Numbering::Kept {
+            return Ok(());
+        }
+        self.append(progress)
+    }
+
     /// Ends an input: what is no whole batch of a store is not appended.
     pub(super) fn finish(&mut self, progress: &mut ImportProgress) -> Result<()> {
         if self.pending.place.is_some() && self.numbering == Numbering::Kept {
@@ -177,6 +189,7 @@ impl<'a> Load<'a> {
     }
 }
 
+const REFUSED: &str = "the store refuses its event";
 const NOT_NEXT: &str =
     "its position does not follow from that of the line before, in the same batch";
 const NOT_AT_END: &str = "its position is not the end of the store: only with other positions and \

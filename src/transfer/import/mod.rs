@@ -14,7 +14,7 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 
 use crate::clock::{Clock, SystemClock};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::transfer::import::incoming::{Incoming, LineFault};
 use crate::transfer::import::known::{Known, Standing};
@@ -48,10 +48,12 @@ pub enum LineFormat {
 /// from, or else events of one time, at most 1,000 of them. All is durable when
 /// [`Import::run`] returns, whatever it returns, and every 16 MiB before that.
 ///
-/// Of an input that was imported before, in whole or in part, only the rest is appended: lines are
-/// compared with the events in the store, which are read for that. So an import that was ended, by
-/// a kill or a loss of power, is simply begun again, and a file that grows can be imported now and
-/// then. Events that others have appended meanwhile do no harm.
+/// Of an input that begins as one that was imported before, only the rest is appended: its lines are
+/// compared, in their order, with the events in the store, which are read for that. So an import that
+/// was ended, by a kill or a loss of power, is simply begun again, and a file that grows can be
+/// imported now and then. Events that others have appended meanwhile do no harm. From the first line
+/// on whose event is not in the store, all are appended: what stands there in another order, or behind
+/// lines that are new, is not found and appended again.
 ///
 /// By default the lines of a store go into a store that is equal to it up to there, an empty one to
 /// begin with, and become equal facts: the same positions, revisions, times, ids and batches, or
@@ -158,10 +160,9 @@ impl Import {
     ) -> Result<Completeness> {
         let mut known = Known::of(store);
         let mut load = Load::new(store, self.numbering)?;
-        let latest = SystemClock.now().as_nanos().saturating_add(AHEAD_MAX_NS);
-        let format = self.format.clone();
+        let reader = Reader { format: self.format.clone(), numbering: self.numbering };
         let mut ended = None;
-        Parser::new(input, &format, Timestamp::from_nanos(latest)).run(|chunk| {
+        Parser::new(input, &reader).run(|chunk| {
             ended = self.take(chunk, &mut known, &mut load).transpose();
             if ended.is_none() && watch(&self.progress).is_continue() {
                 ControlFlow::Continue(())
@@ -179,20 +180,41 @@ impl Import {
         known: &mut Known,
         load: &mut Load<'_>,
     ) -> Result<Option<Completeness>> {
-        for (line, incoming) in chunk.events {
-            let standing = self.standing(known, &incoming)?;
-            match standing.map_err(|fault| fault.in_line(line))? {
-                Standing::Known => self.progress.known_count += 1,
-                Standing::New => load.add(line, incoming, &mut self.progress)?,
+        let (line_count, read_len, end) = (chunk.line_count, chunk.read_len, chunk.end);
+        let taken = chunk
+            .events
+            .into_iter()
+            .try_for_each(|(line, incoming)| self.take_one(line, incoming, known, load));
+        self.progress.line_count = line_count;
+        self.progress.read_len = read_len;
+        match (taken, end) {
+            (Ok(()), None) => Ok(None),
+            (Ok(()), Some(Ok(()))) => {
+                load.finish(&mut self.progress).map(|()| Some(Completeness::Whole))
+            }
+            (Err(error), _) | (Ok(()), Some(Err(error))) => {
+                // A line that cannot be imported takes nothing with it that came before.
+                if matches!(error, Error::InvalidLine { .. }) {
+                    load.append_before_fault(&mut self.progress)?;
+                }
+                Err(error)
             }
         }
-        self.progress.line_count = chunk.line_count;
-        self.progress.read_len = chunk.read_len;
-        match chunk.end {
-            None => Ok(None),
-            Some(Err(error)) => Err(error),
-            Some(Ok(())) => load.finish(&mut self.progress).map(|()| Some(Completeness::Whole)),
+    }
+
+    fn take_one(
+        &mut self,
+        line: u64,
+        incoming: Incoming,
+        known: &mut Known,
+        load: &mut Load<'_>,
+    ) -> Result<()> {
+        let standing = self.standing(known, &incoming)?;
+        match standing.map_err(|fault| fault.in_line(line))? {
+            Standing::Known => self.progress.known_count += 1,
+            Standing::New => load.add(line, incoming, &mut self.progress)?,
         }
+        Ok(())
     }
 
     fn standing(
@@ -209,17 +231,31 @@ impl Import {
     }
 }
 
-impl LineFormat {
+/// Makes events of lines.
+#[derive(Debug)]
+struct Reader {
+    format: LineFormat,
+    numbering: Numbering,
+}
+
+impl Reader {
     /// Reads a line; `latest` is the latest time at which anything can have happened.
     fn read(&self, number: u64, line: &[u8], latest: Timestamp) -> Result<Incoming, LineFault> {
-        let incoming = match self {
-            Self::Exact => return exact::read(line),
-            Self::CloudEvents(cloud) => cloud.read(line)?,
-            Self::Plain(plain) => plain.read(number, line)?,
+        let incoming = match &self.format {
+            // What keeps its place keeps its time as well.
+            LineFormat::Exact if self.numbering == Numbering::Kept => return exact::read(line),
+            LineFormat::Exact => exact::read(line)?,
+            LineFormat::CloudEvents(cloud) => cloud.read(line)?,
+            LineFormat::Plain(plain) => plain.read(number, line)?,
         };
         if incoming.time.is_some_and(|time| time > latest) {
             return Err(LineFault::new("its time is more than a day in the future"));
         }
         Ok(incoming)
     }
+}
+
+/// The latest time at which anything can have happened.
+fn latest() -> Timestamp {
+    Timestamp::from_nanos(SystemClock.now().as_nanos().saturating_add(AHEAD_MAX_NS))
 }

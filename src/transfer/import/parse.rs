@@ -9,9 +9,9 @@ use std::thread::{Builder, scope};
 
 use crate::error::Result;
 use crate::sync::Mutex;
-use crate::transfer::import::LineFormat;
 use crate::transfer::import::incoming::Incoming;
 use crate::transfer::import::lines::Lines;
+use crate::transfer::import::{Reader, latest};
 use crate::types::Timestamp;
 
 /// The most events that are handed over at once.
@@ -38,14 +38,14 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) struct Parser<'a, R> {
     lines: Lines<R>,
-    format: &'a LineFormat,
+    reader: &'a Reader,
     /// The latest time at which anything can have happened.
     latest: Timestamp,
 }
 
 impl<'a, R: BufRead + Send> Parser<'a, R> {
-    pub(super) fn new(input: R, format: &'a LineFormat, latest: Timestamp) -> Self {
-        Self { lines: Lines::new(input), format, latest }
+    pub(super) fn new(input: R, reader: &'a Reader) -> Self {
+        Self { lines: Lines::new(input), reader, latest: latest() }
     }
 
     /// Hands one chunk after the other to `take`, until the input ends or `take` breaks.
@@ -90,6 +90,8 @@ impl<'a, R: BufRead + Send> Parser<'a, R> {
     /// The next chunk. Reads no further once it has an end.
     fn chunk(&mut self) -> Chunk {
         let mut chunk = Chunk::default();
+        // An input may come line by line, for days.
+        self.latest = latest();
         let start = self.lines.read_len();
         while chunk.end.is_none()
             && chunk.events.len() < CHUNK_COUNT
@@ -107,7 +109,7 @@ impl<'a, R: BufRead + Send> Parser<'a, R> {
 
     fn event(&mut self) -> Result<Option<(u64, Incoming)>> {
         let Some(line) = self.lines.next()? else { return Ok(None) };
-        let read = self.format.read(line.number, line.bytes, self.latest);
+        let read = self.reader.read(line.number, line.bytes, self.latest);
         read.map(|event| Some((line.number, event))).map_err(|fault| fault.in_line(line.number))
     }
 }

@@ -93,11 +93,12 @@ impl PlainLines {
         self
     }
 
-    /// Names where the lines come from, the name of a file for instance. Default: nothing.
+    /// Names where the lines come from, the path of a file for instance. Default: nothing.
     ///
     /// The id of an event is made of this, of the number of its line, and of the line: so the same
     /// lines of the same source are known when they are imported again, and equal lines at the same
-    /// place in two files are not taken for one.
+    /// place in two files are not taken for one. What replaces a file whose lines are not all
+    /// different, a log that was rotated for instance, wants another name.
     #[must_use]
     pub fn source(mut self, name: impl Into<String>) -> Self {
         self.source = name.into();
@@ -107,7 +108,7 @@ impl PlainLines {
     /// Reads the line with this number.
     pub(super) fn read(&self, number: u64, line: &[u8]) -> Result<Incoming, LineFault> {
         let fields: Fields<'_> = serde_json::from_slice(line)
-            .map_err(|error| LineFault::because("it is not a JSON object", error))?;
+            .map_err(|error| LineFault::of_json("it is not a JSON object", &error))?;
         let stream = self.stream.of(&fields);
         let stream = stream.ok_or_else(|| LineFault::new("it has no field for its stream"))?;
         let event_type = self.event_type.of(&fields);

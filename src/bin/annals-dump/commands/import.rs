@@ -24,7 +24,8 @@ const CHECKPOINT_EVENT_COUNT: u64 = 64 << 10;
 /// Appends events from JSON Lines to a store, which is created if there is none
 ///
 /// Ended by whatever, it goes on where it was when it is begun again: lines whose events are in the
-/// store are passed over. A file that grows can be imported now and then.
+/// store already, from the first line on, are passed over. A file that grows can be imported now and
+/// then.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples, a copy of a store, and a log with one JSON object a line:\n  \
     annals-dump export shop.annals | annals-dump import copy.annals\n  \
@@ -59,9 +60,12 @@ pub(crate) struct Import {
     /// What times are: RFC 3339, or numbers of these units since 1970
     #[arg(long, value_enum, value_name = "UNIT", default_value_t, requires = "time_field")]
     time_unit: Unit,
-    /// Of plain lines: the name by which these lines are known again [default: that of the file]
+    /// Of plain lines: the name by which these lines are known again [default: the path of the file]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
+    /// The most bytes of a segment file, and so of a batch [default: 128 MiB]
+    #[arg(long, value_name = "BYTES")]
+    segment_len: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -102,7 +106,7 @@ impl Import {
         }
         // A file that cannot be read is no reason to create a store.
         let (input, len) = self.open_input()?;
-        let store = open_to_write(&self.store)?;
+        let store = self.open_to_write()?;
         let bar = Bar::new("importing", len);
         let imported = import.run_watched(&store, input, |progress| {
             bar.set(progress.read_len);
@@ -117,6 +121,9 @@ impl Import {
     }
 
     fn line_format(&self) -> Result<LineFormat, Stop> {
+        if self.renumber && self.format != InputFormat::Jsonl {
+            return Err(Finding::usage("only lines of export have numbers to be changed").into());
+        }
         match self.format {
             InputFormat::Jsonl => {
                 self.refuse_options_of_plain()?;
@@ -169,16 +176,33 @@ impl Import {
             Some(path) => lines.time_field(path, self.time_unit.into()),
             None => lines,
         };
-        Ok(lines.source(self.source_name()))
+        Ok(lines.source(self.source_name()?))
     }
 
-    /// What plain lines are known by again.
-    fn source_name(&self) -> String {
+    /// What plain lines are known by again: two files with the same name are not the same.
+    fn source_name(&self) -> Result<String, Stop> {
         let of_file = || {
-            let name = self.file()?.file_name()?;
-            Some(name.to_string_lossy().into_owned())
+            let path = self.file()?;
+            let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            whole.to_str().map(str::to_owned)
         };
-        self.source.clone().or_else(of_file).unwrap_or_default()
+        let text = "plain lines need --source, the name by which they are known again, if they do not \
+                    come from a file whose name is text";
+        let name = self.source.clone().or_else(of_file);
+        name.ok_or_else(|| Finding::usage(text).into())
+    }
+
+    /// Opens the store to append to it, with as little memory as that takes.
+    fn open_to_write(&self) -> Result<Store, Stop> {
+        let mut options = Options::new()
+            .payload_len_max(PAYLOAD_LEN_MAX)
+            .checkpoint_event_count(CHECKPOINT_EVENT_COUNT)
+            .index_cache_len(INDEX_CACHE_LEN)
+            .read_cache_len(READ_CACHE_LEN);
+        if let Some(len) = self.segment_len {
+            options = options.segment_len_max(len);
+        }
+        Ok(options.open(&self.store)?)
     }
 
     fn file(&self) -> Option<&Path> {
@@ -192,23 +216,16 @@ impl Import {
             let stdin = BufReader::with_capacity(READ_LEN, io::stdin());
             return Ok((Box::new(stdin), 0));
         };
-        let opened = std::fs::File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = std::fs::File::open(path).and_then(|file| match file.metadata()? {
+            found if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            found => Ok((found.len(), file)),
+        });
         let (len, file) = opened.map_err(|error| {
             let text = format!("cannot read {}: {error}", path.display());
             Finding { text, exit_code: REFUSED }
         })?;
         Ok((Box::new(BufReader::with_capacity(READ_LEN, file)), len))
     }
-}
-
-/// Opens a store to append to it, with as little memory as that takes.
-fn open_to_write(path: &Path) -> Result<Store, Stop> {
-    let options = Options::new()
-        .payload_len_max(PAYLOAD_LEN_MAX)
-        .checkpoint_event_count(CHECKPOINT_EVENT_COUNT)
-        .index_cache_len(INDEX_CACHE_LEN)
-        .read_cache_len(READ_CACHE_LEN);
-    Ok(options.open(path)?)
 }
 
 /// What was done, for people.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use annals::{IndexRecovery, Options};
+use annals::{IndexRecovery, IndexTrouble, Options};
 use clap::Args;
 
 use crate::findings::{Finding, REFUSED, Stop};
@@ -33,9 +33,17 @@ impl RebuildIndex {
                 out.line(&format!("built the index of {event_count} events"))?;
                 Ok(Vec::new())
             }
-            other => {
-                let text = format!("the index could not be built: {other:?}");
+            IndexRecovery::Unavailable { reason: IndexTrouble::LogUnreadable { detail } } => {
+                Ok(vec![Finding::found(&format!("the index could not be built: {detail}"))])
+            }
+            IndexRecovery::Unavailable { reason: IndexTrouble::Failed { detail } } => {
+                let text = format!("the index could not be built: {detail}");
                 Ok(vec![Finding { text, exit_code: REFUSED }])
+            }
+            _ => {
+                let text =
+                    "the index could not be built: not all of the log is known to be durable";
+                Ok(vec![Finding { text: text.to_owned(), exit_code: REFUSED }])
             }
         }
     }

@@ -52,7 +52,9 @@ impl Report {
         let wrong = |what: &str| {
             Finding::usage(&format!("the page cannot go to {}: {what}", self.out.display()))
         };
-        if self.out.file_name().is_none() || self.out.exists() && !self.out.is_file() {
+        // A link would be replaced, and not what it leads to.
+        let is_other = self.out.symlink_metadata().is_ok_and(|found| !found.is_file());
+        if self.out.file_name().is_none() || is_other {
             return Err(wrong("that is no file"));
         }
         let folder = self.folder().canonicalize().map_err(|error| self.refused(&error))?;
