@@ -51,6 +51,16 @@ impl SegmentFile {
         Ok(Self { key, base, path, file, full_len: OnceLock::new() })
     }
 
+    /// A segment that is in a file of another name, which is at `path` for messages.
+    pub(crate) fn of_file(
+        key: StoreKey,
+        base: Position,
+        path: PathBuf,
+        file: Arc<dyn RandomFile>,
+    ) -> Self {
+        Self { key, base, path, file, full_len: OnceLock::new() }
+    }
+
     pub(crate) fn open_to_write(
         directory: &dyn Directory,
         key: StoreKey,

@@ -8,6 +8,7 @@ mod events;
 mod files;
 mod html;
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,6 +19,9 @@ use crate::inspect::page::html::escape;
 use crate::inspect::tally::NameCounts;
 use crate::inspect::{ConsumerSummary, Inspection, SegmentSummary, Statistics, segment_file};
 use crate::types::Timestamp;
+
+/// The most findings that are listed.
+const FINDINGS_MAX: usize = 200;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -32,7 +36,7 @@ const STYLE: &str = include_str!("page.css");
 /// and those from reading segments and consumers.
 ///
 /// Everything from the store is escaped. Of types and streams the 12 with most events are listed, of
-/// segments the last 30, of consumers the first 200.
+/// segments the last 30, of consumers and of findings the first 200.
 #[must_use]
 pub fn report_page(
     store: &Inspection,
@@ -46,27 +50,20 @@ pub fn report_page(
     for segment in store.segments() {
         match segment {
             Ok(segment) => segments.push(segment),
-            Err(error) => add(&mut errors, error),
+            Err(error) => errors.push(error),
         }
     }
     match store.consumers() {
         Ok((found, damaged)) => {
             consumers = found;
-            for error in damaged {
-                add(&mut errors, error);
-            }
+            errors.extend(damaged);
         }
-        Err(error) => add(&mut errors, error),
+        Err(error) => errors.push(error),
     }
+    let mut said = HashSet::new();
+    errors.retain(|error| said.insert(error.to_string()));
     let page = Page { store, path, made_at, statistics, segments, consumers };
     (page.html(&findings(&errors, store)), errors)
-}
-
-/// Adds an error, unless it says what another has said.
-fn add(errors: &mut Vec<Error>, error: Error) {
-    if errors.iter().all(|known| known.to_string() != error.to_string()) {
-        errors.push(error);
-    }
 }
 
 /// Something that whoever reads the page should know.
@@ -80,11 +77,15 @@ enum Finding {
 
 fn findings(errors: &[Error], store: &Inspection) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut told_before = HashSet::new();
     for error in errors.iter().chain(store.damage()) {
-        let finding = Finding::Bad(told(error));
-        if !findings.contains(&finding) {
-            findings.push(finding);
+        let text = told(error);
+        if told_before.insert(text.clone()) && told_before.len() <= FINDINGS_MAX {
+            findings.push(Finding::Bad(text));
         }
+    }
+    if let Some(more) = told_before.len().checked_sub(FINDINGS_MAX).filter(|more| *more > 0) {
+        findings.push(Finding::Bad(format!("and {more} more")));
     }
     if store.trailing_len() > 0 {
         findings.push(Finding::Note(format!(

@@ -1,8 +1,9 @@
 //! The consumers of the store that is copied.
 //!
 //! Owns that none is lost or ahead of the copy, and that no event that it has put aside is missing:
-//! its place is read before the log's end, and before the list of what it has put aside, which names
-//! an event before its place passes it.
+//! its place is read before the list of what it has put aside, which names an event before its place
+//! passes it; and both before the log's end, so that the copy has what was appended before an event
+//! was taken off the list.
 
 use std::sync::Arc;
 use std::thread;
@@ -14,7 +15,7 @@ use crate::format::{
     PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedFile, SLOTS_LEN, Slot, consumer_of_file,
 };
 use crate::log::CONSUMERS;
-use crate::transfer::backup::{list, remove, replace};
+use crate::transfer::backup::{BackupReport, list, remove, replace};
 use crate::types::{Position, StoreId};
 
 /// How often a file is read whose slots are both bad: it may have been written just then.
@@ -25,8 +26,8 @@ const READS_MAX: usize = 5;
 pub(super) struct Consumers {
     directory: Arc<dyn Directory>,
     store: StoreId,
-    /// By the names of their files.
-    places: Vec<(String, Slot)>,
+    /// By the names of their files, with what they have put aside.
+    places: Vec<(String, Slot, Option<ParkedFile>)>,
     damages: Vec<Error>,
     /// The files of the copy that stay as they are, because the original's are damaged.
     to_keep: Vec<String>,
@@ -43,8 +44,8 @@ impl Consumers {
         let (places, damages, to_keep) = (Vec::new(), Vec::new(), Vec::new());
         let mut consumers = Self { directory, store, places, damages, to_keep };
         for name in names.into_iter().filter(|name| consumer_of_file(name).is_some()) {
-            match consumers.place_of(&name, pause) {
-                Ok(Some(slot)) => consumers.places.push((name, slot)),
+            match consumers.read_one(&name, pause) {
+                Ok(Some((slot, parked))) => consumers.places.push((name, slot, parked)),
                 // Deleted meanwhile.
                 Ok(None) => {}
                 Err(error @ Error::CorruptFile { .. }) => consumers.note_damage(&name, error),
@@ -57,6 +58,22 @@ impl Consumers {
     fn note_damage(&mut self, name: &str, error: Error) {
         self.damages.push(error);
         self.to_keep.extend([name.to_owned(), format!("{name}{PARKED_SUFFIX}")]);
+    }
+
+    /// A place, and the list that belongs to it: not that of a consumer which was deleted and made
+    /// again meanwhile.
+    fn read_one(&self, name: &str, pause: Duration) -> Result<Option<(Slot, Option<ParkedFile>)>> {
+        let list = format!("{name}{PARKED_SUFFIX}");
+        let Some(mut slot) = self.place_of(name, pause)? else { return Ok(None) };
+        for _ in 1..READS_MAX {
+            let parked = self.parked(&list)?;
+            let Some(later) = self.place_of(name, pause)? else { return Ok(None) };
+            if later.generation >= slot.generation && later.position >= slot.position {
+                return Ok(Some((slot, parked)));
+            }
+            slot = later;
+        }
+        Ok(Some((slot, self.parked(&list)?)))
     }
 
     fn place_of(&self, name: &str, pause: Duration) -> Result<Option<Slot>> {
@@ -72,31 +89,23 @@ impl Consumers {
 
     /// The highest place of a consumer: the log is durable up to there.
     pub(super) fn highest(&self) -> Option<Position> {
-        self.places.iter().map(|(_, slot)| slot.position).max()
+        self.places.iter().map(|(_, slot, _)| slot.position).max()
     }
 
-    pub(super) fn count(&self) -> u64 {
-        u64::try_from(self.places.len()).unwrap_or(u64::MAX)
-    }
-
-    /// Puts the consumers into `copy`, whose log ends at `end`, and returns which of their files are
-    /// damaged in the original.
-    pub(super) fn write(mut self, copy: &dyn Directory, end: Position) -> Result<Vec<Error>> {
+    /// Puts the consumers into `copy`, whose log ends at `end`, and tells in `report` how many the copy
+    /// has, and which of their files are damaged in the original.
+    pub(super) fn write(
+        self,
+        copy: &dyn Directory,
+        end: Position,
+        report: &mut BackupReport,
+    ) -> Result<()> {
         let mut expected = Vec::new();
-        for (name, slot) in std::mem::take(&mut self.places) {
-            let parked = format!("{name}{PARKED_SUFFIX}");
-            match self.parked(&parked, end) {
-                Ok(Some(list)) => {
-                    put(copy, &parked, &list.encode(), PARKED_FILE_LEN_MAX)?;
-                    expected.push(parked);
-                }
-                Ok(None) => {}
-                Err(error @ Error::CorruptFile { .. }) => {
-                    // Its place alone would skip what it has put aside.
-                    self.note_damage(&name, error);
-                    continue;
-                }
-                Err(error) => return Err(error),
+        for (name, slot, parked) in self.places {
+            if let Some(list) = parked.and_then(|list| before(end, list)) {
+                let parked = format!("{name}{PARKED_SUFFIX}");
+                put(copy, &parked, &list.encode(), PARKED_FILE_LEN_MAX)?;
+                expected.push(parked);
             }
             put(copy, &name, &slot.file(), SLOTS_LEN)?;
             expected.push(name);
@@ -108,12 +117,15 @@ impl Consumers {
         for name in others.iter().filter(|name| !name.starts_with(TEMPORARY_PREFIX)) {
             remove(copy, &format!("{CONSUMERS}/{name}"))?;
         }
-        Ok(self.damages)
+        let there = list(copy, CONSUMERS)?;
+        let places = there.iter().filter(|name| consumer_of_file(name).is_some());
+        report.consumer_count = u64::try_from(places.count()).unwrap_or(u64::MAX);
+        report.damages = self.damages;
+        Ok(())
     }
 
-    /// What a consumer has put aside before `end`; `None` if that is nothing. Later events are not in
-    /// the copy, and others could come into their places there.
-    fn parked(&self, name: &str, end: Position) -> Result<Option<ParkedFile>> {
+    /// What a consumer has put aside; `None` if it has no list.
+    fn parked(&self, name: &str) -> Result<Option<ParkedFile>> {
         let file = format!("{CONSUMERS}/{name}");
         let path = self.directory.path_of(&file);
         let read = read_small(&*self.directory, &file, PARKED_FILE_LEN_MAX);
@@ -122,13 +134,17 @@ impl Consumers {
             Ok(list) if list.store != self.store => {
                 Err(Error::CorruptFile { path, expected: "parked events of this store" })
             }
-            Ok(mut list) => {
-                list.entries.retain(|entry| entry.position < end);
-                Ok(Some(list).filter(|list| !list.entries.is_empty()))
-            }
+            Ok(list) => Ok(Some(list)),
             Err(fault) => Err(Error::CorruptFile { path, expected: fault.0 }),
         }
     }
+}
+
+/// What of a list is before `end`; `None` if nothing is. Later events are not in the copy, and others
+/// could come into their places there.
+fn before(end: Position, mut list: ParkedFile) -> Option<ParkedFile> {
+    list.entries.retain(|entry| entry.position < end);
+    Some(list).filter(|list| !list.entries.is_empty())
 }
 
 fn read_slot(directory: &dyn Directory, store: StoreId, file: &str) -> Result<Option<Slot>> {

@@ -48,6 +48,10 @@ pub(super) fn refuse(path: &Path, reason: &'static str) -> Error {
 }
 
 impl Destination {
+    pub(super) fn directory(&self) -> &dyn Directory {
+        &*self.directory
+    }
+
     /// Takes the directory, which is created if it is not there.
     pub(super) fn take(directory: Arc<dyn Directory>, meta: StoreMeta) -> Result<Self> {
         let path = directory.path().to_owned();

@@ -6,16 +6,17 @@
 //! next one is there. In a copy that is no store yet, sealed segments are linked at once.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::directory::{Directory, TEMPORARY_PREFIX, is_absence};
+use crate::directory::{Directory, RandomFile, TEMPORARY_PREFIX, is_absence};
 use crate::error::{Error, Result};
 use crate::format::{Fault, Footer};
 use crate::segment::{FOLDER, SegmentFile, name_of, seal, wide};
 use crate::transfer::backup::destination::Found;
-use crate::transfer::backup::original::{Original, Piece};
+use crate::transfer::backup::original::{Original, Piece, read_to};
 use crate::transfer::backup::{BackupProgress, BackupReport, Link, Watch, remove};
 use crate::types::{LogEnd, Position};
 
@@ -259,10 +260,27 @@ impl<'a> Growing<'a> {
             offset += wide(bytes.len());
             self.is_done(wide(bytes.len()))?;
         }
-        if piece.footer.is_some_and(|footer| footer.digest != digest.digest128()) {
-            return Err(piece.file.corrupt(0, Fault("the bytes that were sealed")).into());
+        match piece.footer {
+            Some(footer) if footer.digest != digest.digest128() => {
+                return Err(piece.file.corrupt(0, Fault("the bytes that were sealed")).into());
+            }
+            Some(_) => {}
+            None => self.check_written(piece, &path, &file)?,
         }
         Ok(file.sync().map_err(Error::io("sync", &path))?)
+    }
+
+    /// Checks that what was written are the records that were seen: meanwhile, an opening of the
+    /// original may have moved some of them, and sealed what was left.
+    fn check_written(&self, piece: &Piece, path: &Path, file: &Arc<dyn RandomFile>) -> Step {
+        let (key, base) = (self.original.key(), piece.file.base());
+        let written = SegmentFile::of_file(key, base, path.to_owned(), Arc::clone(file));
+        let (end, _) = read_to(&Arc::new(written), piece.end.position)?;
+        if end == piece.end {
+            return Ok(());
+        }
+        let fault = Fault("the records that were seen");
+        Err(piece.file.corrupt(end.address.offset, fault).into())
     }
 
     /// Tells whoever watches that so many more bytes are done.

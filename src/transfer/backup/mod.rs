@@ -15,16 +15,22 @@ pub use report::{BackupProgress, BackupReport, SegmentTally};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crate::directory::{Directory, DiskDirectory, is_absence, read_small};
 use crate::error::{Error, Result};
+use crate::format::StoreMeta;
 use crate::store::REPAIRING;
 use crate::transfer::backup::consumers::Consumers;
 use crate::transfer::backup::destination::{Destination, refuse};
 use crate::transfer::backup::growing::{Growing, Halt};
 use crate::transfer::backup::original::Original;
+use crate::verify::is_damage;
 
+/// How often a backup is begun if the original looks damaged: an opening of it may have moved what was
+/// being copied.
+const TRIES_MAX: usize = 3;
 /// How long to wait before what looks wrong is looked at again, and for a writer to take back what
 /// it could not write.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -144,6 +150,25 @@ fn back_up(
 ) -> Result<BackupReport> {
     let meta = original::meta(&**original)?;
     let destination = Destination::take(Arc::clone(copy), meta)?;
+    for _ in 1..TRIES_MAX {
+        match try_once(original, &meta, &destination, link, pause, watch) {
+            Err(error) if is_damage(&error) => thread::sleep(pause),
+            done => return done,
+        }
+    }
+    try_once(original, &meta, &destination, link, pause, watch)
+}
+
+/// Brings the copy up to the original as it is now.
+fn try_once(
+    original: &Arc<dyn Directory>,
+    meta: &StoreMeta,
+    destination: &Destination,
+    link: Link,
+    pause: Duration,
+    watch: Watch<'_>,
+) -> Result<BackupReport> {
+    let copy = destination.directory();
     let found = destination.examine()?;
     let consumers = Consumers::read(Arc::clone(original), meta.key.id, pause)?;
     let at_least = consumers.highest();
@@ -159,9 +184,9 @@ fn back_up(
     if found.has_others_than(original.bases()) {
         return Err(refuse(copy.path(), "its segments are others than those of the store"));
     }
-    let mut report = BackupReport::nothing(original.end().position, copied_end, consumers.count());
+    let mut report = BackupReport::nothing(original.end().position, copied_end);
     destination.begin(&found)?;
-    let growing = Growing::new(&original, &**copy, link, &found, &mut report, watch)?;
+    let growing = Growing::new(&original, copy, link, &found, &mut report, watch)?;
     match growing.grow() {
         Ok(()) => {}
         Err(Halt::Broken) => {
@@ -170,7 +195,8 @@ fn back_up(
         }
         Err(Halt::Failed(error)) => return Err(error),
     }
-    report.damages = consumers.write(&**copy, original.end().position)?;
+    report.left_out_count = original.left_out_count();
+    consumers.write(copy, original.end().position, &mut report)?;
     destination.finish(&original.note())?;
     Ok(report)
 }

@@ -20,6 +20,9 @@ use crate::verify::is_damage;
 /// damage.
 const LOOKS_MAX: usize = 5;
 
+/// How often a pause is made in which the notes of a writer may come.
+const WAITS_MAX: usize = 10;
+
 /// What the store says of itself.
 pub(super) fn meta(directory: &dyn Directory) -> Result<StoreMeta> {
     let meta = match read_meta(directory) {
@@ -41,6 +44,8 @@ pub(super) struct Original {
     end: LogEnd,
     /// Offset of the last record in the last segment; 0 if there is none.
     last_offset: u64,
+    /// The end of what was seen.
+    seen: Position,
 }
 
 /// A segment, and what of it is copied.
@@ -93,15 +98,26 @@ impl Original {
         let witness = witnessed_end(&**directory, key.id)?.max(at_least).max(copied);
         let is_durable = was_closed
             || witness >= Some(seen.position)
-            || make_durable(&**directory, &file, pause)?;
-        let up_to = if is_durable { seen.position } else { witness.unwrap_or_default() };
+            || make_durable(&**directory, key, &file, seen.position, pause)?;
+        let up_to = if is_durable {
+            seen.position
+        } else {
+            // All before the last segment was durable when that was begun.
+            let in_log = witness_in(&file, seen.position)?.max(base);
+            witness.unwrap_or_default().max(in_log)
+        };
         let (end, last_offset) = read_to(&file, up_to)?;
         // It may have been taken back meanwhile by a writer whose disk is full.
         if is_durable && end != seen {
             return Err(file.corrupt(end.address.offset, Fault("the records that were seen")));
         }
         let directory = Arc::clone(directory);
-        Ok(Self { directory, key, bases, end, last_offset })
+        Ok(Self { directory, key, bases, end, last_offset, seen: seen.position })
+    }
+
+    /// How many events were seen after the end, and are not known to be durable.
+    pub(super) fn left_out_count(&self) -> u64 {
+        self.seen.since(self.end.position)
     }
 
     /// First positions of the segments.
@@ -211,14 +227,26 @@ fn end_before(file: &Arc<SegmentFile>, next: &SegmentHeader) -> Result<LogEnd> {
     Err(file.corrupt(end.address.offset, fault))
 }
 
-/// Makes sure that what is in the files is on the medium, and says whether it is known to be.
+/// Makes sure that what is in the files is on the medium, and says whether it is known to be, up to
+/// `seen`.
 ///
-/// What was written and not noted to be durable may have been appended without a sync, or be left by
-/// a process that was killed. A write that fails is taken back by whoever appends before `pause` is
-/// over.
-fn make_durable(directory: &dyn Directory, file: &SegmentFile, pause: Duration) -> Result<bool> {
+/// What was written and not noted to be durable may have been appended without a sync, be left by
+/// a process that was killed, or be part of a write that goes on, fails, and is taken back. So the
+/// notes of a writer are waited for, and if none comes, for longer than a write takes.
+fn make_durable(
+    directory: &dyn Directory,
+    key: StoreKey,
+    file: &SegmentFile,
+    seen: Position,
+    pause: Duration,
+) -> Result<bool> {
     let is_synced = file.sync().is_ok();
-    thread::sleep(pause);
+    for _ in 0..WAITS_MAX {
+        thread::sleep(pause);
+        if witnessed_end(directory, key.id)? >= Some(seen) {
+            return Ok(true);
+        }
+    }
     // The word of whoever appended that a sync has failed: no later one can be trusted.
     let has_word = match directory.open_to_read(LOCK).and_then(|lock| lock.len()) {
         Err(error) if is_absence(&error) => false,
@@ -227,9 +255,21 @@ fn make_durable(directory: &dyn Directory, file: &SegmentFile, pause: Duration) 
     Ok(is_synced && !has_word)
 }
 
+/// How far the records of a segment, up to `end`, say that the log was durable.
+fn witness_in(file: &Arc<SegmentFile>, end: Position) -> Result<Position> {
+    let limit = file.len()?;
+    let mut scanner = Scanner::from_header(Arc::clone(file), &file.header()?);
+    let mut witness = Position::START;
+    while scanner.position() < end {
+        let (record, _) = scanner.read(limit)?;
+        witness = witness.max(record.witness.unwrap_or_default());
+    }
+    Ok(witness)
+}
+
 /// The end of the last whole batch in a segment that ends at `up_to` or before, and the offset of
 /// its last record; 0 if there is none.
-fn read_to(file: &Arc<SegmentFile>, up_to: Position) -> Result<(LogEnd, u64)> {
+pub(super) fn read_to(file: &Arc<SegmentFile>, up_to: Position) -> Result<(LogEnd, u64)> {
     let header = file.header()?;
     let limit = file.len()?;
     let mut scanner = Scanner::from_header(Arc::clone(file), &header);

@@ -36,6 +36,9 @@ pub struct BackupReport {
     pub copied: SegmentTally,
     /// Segments that were in the copy already.
     pub kept: SegmentTally,
+    /// Events after [`end`](Self::end) that were there and are not known to be durable, because a sync of
+    /// the original has failed. They are not in the copy.
+    pub left_out_count: u64,
     /// How many consumers the copy has.
     pub consumer_count: u64,
     /// Files of consumers that are damaged in the original: [`Error::CorruptFile`]. The copy keeps
@@ -56,14 +59,15 @@ pub struct BackupProgress {
 }
 
 impl BackupReport {
-    pub(super) fn nothing(end: Position, was: Option<Position>, consumer_count: u64) -> Self {
+    pub(super) fn nothing(end: Position, was: Option<Position>) -> Self {
         Self {
             end,
             was,
             linked: SegmentTally::default(),
             copied: SegmentTally::default(),
             kept: SegmentTally::default(),
-            consumer_count,
+            left_out_count: 0,
+            consumer_count: 0,
             damages: Vec::new(),
             is_complete: true,
         }
@@ -71,8 +75,8 @@ impl BackupReport {
 
     /// The report as one line of JSON, without a line feed, with the fields `v`, which is 1,
     /// `end_position`, `was_position` (`null` if there was no copy), `linked_count`, `linked_len`,
-    /// `copied_count`, `copied_len`, `kept_count`, `kept_len`, `consumer_count`, `damage_count` and
-    /// `is_complete`.
+    /// `copied_count`, `copied_len`, `kept_count`, `kept_len`, `left_out_count`, `consumer_count`,
+    /// `damage_count` and `is_complete`.
     #[cfg(feature = "json")]
     #[must_use]
     pub fn json_line(&self) -> String {
@@ -86,6 +90,7 @@ impl BackupReport {
             copied_len: self.copied.len,
             kept_count: self.kept.count,
             kept_len: self.kept.len,
+            left_out_count: self.left_out_count,
             consumer_count: self.consumer_count,
             damage_count: self.damages.len(),
             is_complete: self.is_complete,
@@ -108,6 +113,7 @@ struct Line {
     copied_len: u64,
     kept_count: u64,
     kept_len: u64,
+    left_out_count: u64,
     consumer_count: u64,
     damage_count: usize,
     is_complete: bool,
@@ -124,6 +130,9 @@ impl fmt::Display for BackupReport {
         for (what, SegmentTally { count, len }) in tallies {
             let noun = if count == 1 { "segment" } else { "segments" };
             writeln!(f, "{what}: {count} {noun}, {len} bytes")?;
+        }
+        if self.left_out_count > 0 {
+            writeln!(f, "left out, not known to be durable: {} events", self.left_out_count)?;
         }
         writeln!(f, "consumers: {}", self.consumer_count)
     }

@@ -7,14 +7,17 @@ use std::io::{self, ErrorKind};
 use super::*;
 use crate::directory::{Call, Fault, Lock, RandomFile, SimulatedDirectory};
 use crate::event::{Batch, Expected, NewEvent};
-use crate::format::{SegmentHeader, Slot};
+use crate::format::{
+    PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedEntry, ParkedFile, SegmentHeader, Slot, consumer_file,
+};
 use crate::index::MemoryTree;
 use crate::inspect::Inspection;
-use crate::log::META;
+use crate::log::{CONSUMERS, META};
 use crate::options::{Durability, Options};
 use crate::segment::name_of;
 use crate::store::{IndexPlace, Store};
 use crate::sync::Mutex;
+use crate::types::{Position, Timestamp};
 
 /// A store that holds the events 0, 1, 2 and so on, and a consumer that has done some.
 struct Shop {
@@ -241,6 +244,24 @@ impl Directory for Interrupted {
     }
 }
 
+/// Makes a copy of what is in `original`, while `work` is done before one of the calls. Returns what came
+/// of it, and whether there was such a call.
+fn copy_interrupted(
+    original: &SimulatedDirectory,
+    copy: &SimulatedDirectory,
+    calls: u64,
+    work: Work,
+) -> (Result<BackupReport>, bool) {
+    let happens = Mutex::new(Some((calls, work)));
+    let interrupted = Arc::new(Interrupted { inner: original.clone(), happens });
+    let (from, to) = (Arc::clone(&interrupted), Arc::new(copy.clone()));
+    let (from, to): (Arc<dyn Directory>, Arc<dyn Directory>) = (from, to);
+    let watch = &mut |_: &BackupProgress| ControlFlow::Continue(());
+    let done = back_up(&from, &to, Link::WherePossible, Duration::ZERO, watch);
+    let has_happened = interrupted.happens.lock().is_none();
+    (done, has_happened)
+}
+
 /// Runs `work` on an open store of 24 events before each call to its directory in turn: each time the
 /// copy is whole, no consumer is ahead of it, and the next backup brings the rest.
 fn interrupt_everywhere(work: fn(&Store)) {
@@ -250,20 +271,100 @@ fn interrupt_everywhere(work: fn(&Store)) {
         let store = shop.open();
         let working = store.clone();
         let work: Work = Box::new(move || work(&working));
-        let happens = Mutex::new(Some((calls, work)));
-        let interrupted = Arc::new(Interrupted { inner: shop.directory.clone(), happens });
         let copy = SimulatedDirectory::new();
-        let (from, to) = (Arc::clone(&interrupted), Arc::new(copy.clone()));
-        let (from, to): (Arc<dyn Directory>, Arc<dyn Directory>) = (from, to);
-        let watch = &mut |_: &BackupProgress| ControlFlow::Continue(());
-        let done = back_up(&from, &to, Link::WherePossible, Duration::ZERO, watch);
+        let (done, has_happened) = copy_interrupted(&shop.directory, &copy, calls, work);
         let what = format!("before call {calls}");
         let report = done.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_whole(&copy, report.end.get(), &what);
         assert!(report.damages.is_empty() && report.end.get() >= 24, "{what}: {report:?}");
         shop.copy_to(&copy).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_whole(&copy, store.end().get(), &what);
-        if interrupted.happens.lock().is_some() {
+        if !has_happened {
+            assert!(calls > 20, "{calls} calls");
+            return;
+        }
+    }
+}
+
+/// A process was killed that had appended one small event without a sync. Another one opens the store
+/// while it is copied: recovery moves the event to a segment of its own, and seals the one before, so
+/// that a footer stands where the event stood.
+#[test]
+fn an_opening_of_the_original_meanwhile_leaves_the_copy_whole() {
+    for (word, has_copy) in [("x", false), ("x", true), ("word word word", true)] {
+        for calls in 0.. {
+            let shop = Shop::with(Options::new().segment_len_max(64 << 10));
+            let store = shop.open();
+            append(&store, 30, Durability::Sync);
+            let copy = SimulatedDirectory::new();
+            if has_copy {
+                shop.copy_to(&copy).unwrap();
+            }
+            let event = NewEvent::text("t", word);
+            let batch = Batch::new().append("s", Expected::Any, [event]);
+            store.append_batch(batch.durability(Durability::Buffered)).unwrap();
+            let killed = shop.directory.restarted();
+            drop(store);
+            let (directory, options) = (killed.clone(), shop.options.clone());
+            let work: Work = Box::new(move || {
+                let store = open(&directory, &options, &MemoryTree::default()).unwrap();
+                assert!(store.recovery().rewritten_len > 0);
+                store.append("s", Expected::Any, [NewEvent::text("t", "later")]).unwrap();
+                store.close().unwrap();
+            });
+            let (done, has_happened) = copy_interrupted(&killed, &copy, calls, work);
+            let what = format!("{word}, before call {calls}, a copy before: {has_copy}");
+            let report = done.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(report.end.get() >= 30, "{what}: {report:?}");
+            let inspection = look(&copy);
+            assert!(inspection.damage().is_none() && inspection.verify().is_sound(), "{what}");
+            assert_eq!(inspection.end(), report.end, "{what}");
+            let opened = open(&copy, &shop.options, &MemoryTree::default());
+            opened.unwrap_or_else(|error| panic!("{what}: {error}")).close().unwrap();
+            if !has_happened {
+                assert!(calls > 10, "{calls} calls");
+                break;
+            }
+            // The copy was opened, and takes what has come since.
+            let later = copy_to(&killed, &copy).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(later.end.get(), 32, "{what}");
+            assert!(look(&copy).verify().is_sound(), "{what}");
+        }
+    }
+}
+
+/// An event that was put aside is handled while the store is copied: the copy has what its handler has
+/// appended, or still has it put aside.
+#[test]
+fn an_event_that_was_put_aside_is_done_or_put_aside_in_the_copy() {
+    for calls in 0.. {
+        let shop = Shop::new();
+        shop.fill(24);
+        let store = shop.open();
+        let name = format!("{CONSUMERS}/{}{PARKED_SUFFIX}", consumer_file("billing"));
+        let entry = ParkedEntry {
+            position: Position::new(4),
+            key: 0,
+            parked_at: Timestamp::from_nanos(0),
+            attempt_count: 1,
+            holds: false,
+            reason: "out of stock".to_owned(),
+        };
+        let parked = ParkedFile { store: store.id(), entries: vec![entry] };
+        shop.directory.replace(&name, &parked.encode()).unwrap();
+        let (working, directory) = (store.clone(), shop.directory.clone());
+        let list = name.clone();
+        let work: Work = Box::new(move || {
+            working.append("effects", Expected::Any, [NewEvent::text("t", "done")]).unwrap();
+            directory.remove(&list).unwrap();
+        });
+        let copy = SimulatedDirectory::new();
+        let (done, has_happened) = copy_interrupted(&shop.directory, &copy, calls, work);
+        let report = done.unwrap_or_else(|error| panic!("before call {calls}: {error}"));
+        let is_done = report.end.get() == 25;
+        let is_parked = read_small(&copy, &name, PARKED_FILE_LEN_MAX).unwrap().is_some();
+        assert!(is_done || is_parked, "before call {calls}: {report:?}");
+        if !has_happened {
             assert!(calls > 20, "{calls} calls");
             return;
         }
@@ -450,8 +551,13 @@ fn what_a_failed_sync_may_have_lost_is_not_in_the_copy() {
     shop.directory.inject(Fault::next(Call::Sync, ErrorKind::Other));
     store.sync().unwrap_err();
     let copy = SimulatedDirectory::new();
-    assert_eq!(shop.copy_to(&copy).unwrap().end.get(), 6);
+    let report = shop.copy_to(&copy).unwrap();
+    assert_eq!((report.end.get(), report.left_out_count), (6, 3));
     assert_whole(&copy, 6, "poisoned");
+    // Without its notes, the records still tell of each other that they were durable.
+    shop.directory.take("durable");
+    let copy = SimulatedDirectory::new();
+    assert_eq!(shop.copy_to(&copy).unwrap().end.get(), 6);
 }
 
 #[test]

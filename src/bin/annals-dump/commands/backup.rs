@@ -48,6 +48,11 @@ impl Backup {
             Format::Jsonl => out.line(&report.json_line())?,
         }
         let mut findings: Vec<_> = report.damages.iter().map(Finding::from).collect();
+        if report.left_out_count > 0 {
+            let text = "a sync of the store has failed: what is not known to be durable was left out, \
+                        until an application opens the store";
+            findings.push(Finding::found(text));
+        }
         if self.verify {
             findings.extend(self.check()?);
         }
