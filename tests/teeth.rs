@@ -519,6 +519,70 @@ const TEETH: &[Tooth] = &[
         "",
         &["repair"],
     ),
+    // Copies, exports and imports.
+    tooth(
+        "what a backup has written of an unsealed segment is read again",
+        "src/transfer/backup/growing.rs",
+        "None => self.check_written(piece, &path, &file)?,",
+        "None => {}",
+        &["lib"],
+    ),
+    tooth(
+        "a backup ends where the log is known to be durable",
+        "src/transfer/backup/original.rs",
+        "Ok(is_synced && !has_word)",
+        "Ok(is_synced || has_word)",
+        &["lib"],
+    ),
+    tooth(
+        "a backup has what is durable and was not noted",
+        "src/transfer/backup/original.rs",
+        "let is_synced = file.sync().is_ok();",
+        "let is_synced = false;",
+        &["lib"],
+    ),
+    tooth(
+        "an import goes on where it was",
+        "src/transfer/import/known.rs",
+        "self.is_over = !is_found;",
+        "self.is_over = true;",
+        &["moving"],
+    ),
+    tooth(
+        "a line at the place of another event is refused",
+        "src/transfer/import/known.rs",
+        "is_found = is_same(event, incoming) && is_in_place(event, incoming);",
+        "is_found = true;",
+        &["moving"],
+    ),
+    tooth(
+        "a bad line takes nothing with it",
+        "src/transfer/import/mod.rs",
+        "load.append_before_fault(&mut self.progress)?;",
+        "",
+        &["moving"],
+    ),
+    tooth(
+        "a batch that is not whole is not imported",
+        "src/transfer/import/load.rs",
+        "return Err(fault.in_line(self.pending.line));",
+        "drop(fault.in_line(self.pending.line));",
+        &["moving"],
+    ),
+    tooth(
+        "an exported payload is exact",
+        "src/inspect/json.rs",
+        "json.len() == payload.len() && (",
+        "!payload.is_empty() && (",
+        &["moving"],
+    ),
+    tooth(
+        "the digest of a segment is that of all its bytes",
+        "src/segment/digest.rs",
+        "digest.update(header.get(..len).unwrap_or_default());",
+        "let _ = len;",
+        &["verify"],
+    ),
 ];
 
 fn root() -> &'static Path {
