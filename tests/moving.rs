@@ -71,6 +71,7 @@ fn payload() -> impl Strategy<Value = (ContentType, Vec<u8>)> {
     let json = prop_oneof![
         Just("{\"a\": [1e400, null, \"\u{9b}\u{7f}\u{2028}\"]}"),
         Just(" {\n\t\"a\":\r\n1}\n"),
+        Just(" {\"a\":1} "),
         Just("null"),
         Just("\"\\ud800\""),
         Just("{\"a\":1,\"a\":2}"),
