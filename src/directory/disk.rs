@@ -238,6 +238,13 @@ impl RandomFile for File {
         Ok(done)
     }
 
+    #[cfg(target_os = "linux")]
+    fn will_read(&self, offset: u64, len: u64) {
+        use rustix::fs::{Advice, fadvise};
+        // Where the system will not hear of it, it fetches what is read when it is read.
+        let _ = fadvise(self, offset, std::num::NonZeroU64::new(len), Advice::WillNeed);
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         FileExt::write_all_at(self, bytes, offset)
     }

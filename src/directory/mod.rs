@@ -32,6 +32,12 @@ pub(crate) trait RandomFile: Debug + Send + Sync {
     /// bytes were read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Says that these bytes will be read soon, so that the system may fetch them meanwhile. May do
+    /// nothing.
+    fn will_read(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// Writes all of `bytes` at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 

@@ -179,6 +179,11 @@ impl SegmentFile {
         self.len().map(|len| *self.full_len.get_or_init(|| len))
     }
 
+    /// Says that these bytes will be read soon.
+    pub(crate) fn will_read(&self, offset: u64, len: u64) {
+        self.file.will_read(offset, len);
+    }
+
     /// Reads until `buffer` is full or the file ends; returns how many bytes were read.
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         self.file.read_at(buffer, offset).map_err(Error::io("read", &self.path))

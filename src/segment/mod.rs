@@ -3,6 +3,7 @@
 //! Owns a single segment. Knows nothing of other segments, of appends in flight, or of what is
 //! visible.
 
+mod ahead;
 mod blocks;
 mod digest;
 mod file;
@@ -12,6 +13,7 @@ mod seal;
 mod search;
 mod window;
 
+pub(crate) use ahead::ReadAhead;
 pub(crate) use blocks::Blocks;
 pub(crate) use digest::digest_of;
 pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};

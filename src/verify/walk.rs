@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::format::{Fault, Footer, Record, SegmentHeader};
 use crate::log::Segments;
 use crate::segment::{
-    Link, Scanner, SegmentFile, Window, begins_with, digest_of, find_record, records_start,
+    Link, ReadAhead, Scanner, SegmentFile, Window, begins_with, digest_of, find_record,
+    records_start,
 };
 use crate::types::{Address, LogEnd, Position, Timestamp};
 use crate::verify::{DAMAGES_MAX, Damage, is_damage};
@@ -80,6 +81,7 @@ struct Walk<'a> {
     unsealed: Vec<LogEnd>,
     /// Whether something could not be read, and that was written down.
     has_failed: bool,
+    ahead: ReadAhead,
     found: Walked,
 }
 
@@ -118,6 +120,7 @@ impl<'a> Walk<'a> {
             before,
             unsealed: Vec::new(),
             has_failed: false,
+            ahead: ReadAhead::new(),
             found,
         }
     }
@@ -197,6 +200,7 @@ impl<'a> Walk<'a> {
             Some(footer) => footer.offset,
             None => file.len()?,
         };
+        self.ahead.begin(&file, limit);
         let mut scanner = Scanner::from_header(Arc::clone(&file), &header);
         if footer.is_some() {
             scanner.digest()?;
@@ -219,6 +223,7 @@ impl<'a> Walk<'a> {
             match reading.scanner.read(reading.limit) {
                 Ok((record, address)) => {
                     self.found.event_count += 1;
+                    self.ahead.reached(&reading.file, address.offset, reading.limit);
                     reading.first_recorded_at.get_or_insert(record.parts.recorded_at);
                     if let Some(end) = reading.scanner.end().filter(|_| self.found.is_whole) {
                         self.found.sound_end = end;
