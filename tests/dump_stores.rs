@@ -35,7 +35,7 @@ const LOOKING: [&[&str]; 13] = [
     &["export", "--keep-going"],
 ];
 /// How many damages are tried by default.
-const SAMPLE_COUNT: usize = 60;
+const SAMPLE_COUNT: usize = 40;
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")

@@ -16,6 +16,8 @@ use crate::verify::Damage;
 
 /// Records that are read at once to be given out backwards.
 const CHUNK_COUNT: u64 = 1_024;
+/// Bytes of records after which there are no more of them.
+const CHUNK_LEN: u64 = 4 << 20;
 
 /// What [`Inspection::salvage`] comes to.
 #[derive(Debug)]
@@ -293,13 +295,14 @@ impl Salvage<'_> {
 /// one is where the records should begin.
 fn chunks(salvager: &mut Salvager) -> Vec<segment::Place> {
     let mut places = vec![salvager.place()];
-    let mut count = 0;
+    let (mut count, mut start) = (0, salvager.place().0);
     loop {
         let place = salvager.place();
+        let is_large = count > 0 && place.0.saturating_sub(start) >= CHUNK_LEN;
         match salvager.advance() {
-            segment::Salvaged::Record if count == CHUNK_COUNT => {
+            segment::Salvaged::Record if count == CHUNK_COUNT || is_large => {
                 places.push(place);
-                count = 1;
+                (count, start) = (1, place.0);
             }
             segment::Salvaged::Record => count += 1,
             segment::Salvaged::Gap(..) => {}

@@ -190,8 +190,13 @@ pub(super) fn check_all(
             revisions.check(&Claim::of(stream, record, address, revisions.seed));
             teller.count()
         };
-        if !walk(segments, end, &|_| true, &mut visit).is_complete {
+        let walked = walk(segments, end, &|_| true, &mut visit);
+        if !walked.is_complete {
             return ControlFlow::Break(());
+        }
+        // What has become damaged since is that, and no revision that is missing.
+        if let Some(damage) = walked.damages.into_iter().next() {
+            return ControlFlow::Continue(Some(damage));
         }
         teller.finish()?;
     }
