@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, scope};
 
@@ -144,12 +145,12 @@ pub(super) fn check_beside<T>(read: impl FnOnce(Tell<'_>) -> T) -> (T, Revisions
             receiver.into_iter().flatten().for_each(|claim| revisions.check(&claim));
         };
         let builder = Builder::new().name("annals-revisions".to_owned());
-        if builder.spawn_scoped(threads, check).is_err() {
+        let Ok(thread) = builder.spawn_scoped(threads, check) else {
             let mut revisions = checked.lock();
             return read(&mut |stream, record, address| {
                 revisions.check(&Claim::of(stream, record, address, seed));
             });
-        }
+        };
         let mut claims = Vec::with_capacity(CHUNK_COUNT);
         let outcome = read(&mut |stream, record, address| {
             claims.push(Claim::of(stream, record, address, seed));
@@ -160,6 +161,9 @@ pub(super) fn check_beside<T>(read: impl FnOnce(Tell<'_>) -> T) -> (T, Revisions
             }
         });
         let _ = sender.send(claims);
+        drop(sender);
+        // A scope waits until its threads are done, and not until they are gone.
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic));
         outcome
     });
     (outcome, revisions)

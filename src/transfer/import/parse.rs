@@ -4,6 +4,7 @@
 
 use std::io::BufRead;
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, scope};
 
@@ -59,7 +60,11 @@ impl<'a, R: BufRead + Send> Parser<'a, R> {
             };
             let builder = Builder::new().name("annals-parse".to_owned());
             match builder.spawn_scoped(threads, send) {
-                Ok(_) => take_all(receiver, &mut take),
+                Ok(thread) => {
+                    take_all(receiver, &mut take);
+                    // A scope waits until its threads are done, and not until they are gone.
+                    thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+                }
                 Err(_) => parser.lock().take_turns(&mut take),
             }
         });
