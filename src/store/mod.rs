@@ -18,9 +18,9 @@ mod repair;
 mod stats;
 #[cfg(feature = "async")]
 pub use append_async::Appending;
+pub(crate) use open::refuse_unfinished_repair;
 pub(crate) use open_index::IndexPlace;
 pub use read_only::ReadOnlyStore;
-pub(crate) use repair::REPAIRING;
 pub use repair::{RepairPlan, RepairReport};
 pub use stats::Stats;
 

@@ -208,7 +208,7 @@ pub(super) fn take_lock(directory: &dyn Directory) -> Result<Box<dyn Lock>> {
 }
 
 /// What a repair has not finished may lack what bears witness to what it has lost.
-fn refuse_unfinished_repair(directory: &dyn Directory) -> Result<()> {
+pub(crate) fn refuse_unfinished_repair(directory: &dyn Directory) -> Result<()> {
     let path = directory.path_of(REPAIRING);
     match read_small(directory, REPAIRING, 0).map_err(Error::io("read", &path))? {
         Some(_) => Err(Error::RepairUnfinished { path: directory.path().to_owned() }),

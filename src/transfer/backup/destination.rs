@@ -12,7 +12,8 @@ use crate::format::{CleanNote, StoreMeta};
 use crate::inspect::Inspection;
 use crate::log::{CLEAN_NOTE, CONSUMERS, COPYING, DURABLE_NOTE, LOCK, META, list_bases, read_meta};
 use crate::segment::{FOLDER, SegmentFile};
-use crate::transfer::backup::{list, refuse_unfinished_repair, remove, replace};
+use crate::store::refuse_unfinished_repair;
+use crate::transfer::backup::{list, remove, replace};
 use crate::types::{LogEnd, Position};
 
 /// The directory of the copy, locked.

@@ -18,10 +18,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::directory::{Directory, DiskDirectory, is_absence, read_small};
+use crate::directory::{Directory, DiskDirectory, is_absence};
 use crate::error::{Error, Result};
 use crate::format::StoreMeta;
-use crate::store::REPAIRING;
 use crate::transfer::backup::consumers::Consumers;
 use crate::transfer::backup::destination::{Destination, refuse};
 use crate::transfer::backup::growing::{Growing, Halt};
@@ -199,15 +198,6 @@ fn try_once(
     consumers.write(copy, original.end().position, &mut report)?;
     destination.finish(&original.note())?;
     Ok(report)
-}
-
-/// Refuses a store of which a repair was not finished.
-fn refuse_unfinished_repair(directory: &dyn Directory) -> Result<()> {
-    let path = directory.path_of(REPAIRING);
-    match read_small(directory, REPAIRING, 0).map_err(Error::io("read", &path))? {
-        Some(_) => Err(Error::RepairUnfinished { path: directory.path().to_owned() }),
-        None => Ok(()),
-    }
 }
 
 /// The names in a folder; none, if there is no such folder.

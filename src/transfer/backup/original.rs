@@ -12,7 +12,7 @@ use crate::format::{CleanNote, Fault, Footer, SegmentHeader, StoreMeta};
 use crate::inspect::Inspection;
 use crate::log::{LOCK, read_meta, witnessed_end};
 use crate::segment::{Scanner, SegmentFile, records_start};
-use crate::transfer::backup::refuse_unfinished_repair;
+use crate::store::refuse_unfinished_repair;
 use crate::types::{Address, LogEnd, Position, StoreKey};
 use crate::verify::is_damage;
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Debug};
 use std::io::{self, ErrorKind};
 
 use super::*;
-use crate::directory::{Call, Fault, Lock, RandomFile, SimulatedDirectory};
+use crate::directory::{Call, Fault, Lock, RandomFile, SimulatedDirectory, read_small};
 use crate::event::{Batch, Expected, NewEvent};
 use crate::format::{
     PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedEntry, ParkedFile, SegmentHeader, Slot, consumer_file,
