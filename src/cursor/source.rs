@@ -269,7 +269,7 @@ mod tests {
     use crate::log::{UnrecoveredLog, read_meta};
     use crate::options::Options;
     use crate::store::IndexPlace;
-    use crate::types::Entry;
+    use crate::types::{Entry, NameHasher};
 
     /// A log with events of the streams `a` and `b` by turns, and where they stand.
     fn log() -> (Segments, Vec<Entry>) {
@@ -288,6 +288,7 @@ mod tests {
         while let Ok((record, address)) = scanner.read(limit) {
             entries.push(Entry {
                 stream: scanner.stream(&record).into(),
+                hash: NameHasher::of(key.id).hash(scanner.stream(&record)),
                 revision: record.parts.revision,
                 position: record.parts.position,
                 recorded_at: record.parts.recorded_at,
@@ -302,8 +303,10 @@ mod tests {
     #[test]
     fn an_index_that_points_to_other_events_is_not_believed() {
         let (segments, mut entries) = log();
+        let hasher = NameHasher::of(segments.store());
         for entry in &mut entries {
             entry.stream = if &*entry.stream == "a" { "b".into() } else { "a".into() };
+            entry.hash = hasher.hash(&entry.stream);
         }
         let options = IndexOptions {
             checkpoint_event_count: 100,

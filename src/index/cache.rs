@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::Mark;
 use super::parsed::Chunk;
 use super::run::Run;
-use crate::types::Revision;
+use crate::types::{NameHash, Revision};
 
 /// About as many bytes as a chunk takes when it is parsed: from it follows how many there may be.
 const VALUE_LEN: u64 = 8 << 10;
@@ -37,7 +37,7 @@ enum Key {
     },
     /// By the hash of the name of a stream.
     Spans {
-        hash: u64,
+        hash: NameHash,
     },
 }
 
@@ -46,7 +46,7 @@ impl Hash for Key {
         state.write_u64(match self {
             Self::Chunk { run, slot } => run.wrapping_mul(SPREAD) ^ u64::from(*slot),
             Self::Marks { slot } => !u64::from(*slot),
-            Self::Spans { hash } => *hash,
+            Self::Spans { hash } => hash.get(),
         });
     }
 }
@@ -138,14 +138,14 @@ impl Values {
     }
 
     /// What may be known of where the revisions of a stream are, by the hash of its name.
-    pub(super) fn spans(&self, hash: u64) -> Option<Arc<[Span]>> {
+    pub(super) fn spans(&self, hash: NameHash) -> Option<Arc<[Span]>> {
         match self.kept.get(&Key::Spans { hash })? {
             Value::Spans(spans) => Some(spans),
             _ => None,
         }
     }
 
-    pub(super) fn keep_spans(&self, hash: u64, spans: Vec<Span>) {
+    pub(super) fn keep_spans(&self, hash: NameHash, spans: Vec<Span>) {
         self.kept.insert(Key::Spans { hash }, Value::Spans(spans.into()));
     }
 

@@ -1,14 +1,12 @@
 //! Filters: which streams a run does *not* have, told from memory.
 //!
-//! Owns the hash of a name, the bits of a filter, and how it is cut into parts. A filter says of
-//! every stream that was added that it may be there, and of about one in a thousand others.
+//! Owns the bits of a filter, and how it is cut into parts. A filter says of every stream that was
+//! added that it may be there, and of about one in a thousand others.
 //!
 //! A Bloom filter whose bits for one name are all in one line of 64 bytes, so that asking it costs
 //! one access to memory.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-
-use crate::types::StoreId;
+use crate::types::NameHash;
 
 /// Bytes of a part, but of a filter that has one only.
 const PART_LEN: usize = 4 << 10;
@@ -23,22 +21,6 @@ const _: () = assert!(LINE_LEN * 8 == 512 && PROBE_COUNT * PROBE_BITS <= u64::BI
 /// An odd number without a pattern, which spreads what is multiplied by it over all bits.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// How names are hashed: in each store in its own way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NameHasher {
-    seed: u64,
-}
-
-impl NameHasher {
-    pub(super) fn of(store: StoreId) -> Self {
-        Self { seed: xxh3_64(store.as_bytes()) }
-    }
-
-    pub(super) fn hash(self, name: &str) -> u64 {
-        xxh3_64_with_seed(name.as_bytes(), self.seed)
-    }
-}
-
 /// The number below `count` that the upper half of `hash` stands for.
 fn scaled(hash: u64, count: usize) -> usize {
     let scaled = (hash >> 32).saturating_mul(u64::try_from(count).unwrap_or(0)) >> 32;
@@ -46,23 +28,35 @@ fn scaled(hash: u64, count: usize) -> usize {
 }
 
 /// The part, of `count`, that knows of a name.
-pub(super) fn part_of(hash: u64, count: usize) -> usize {
-    scaled(hash, count)
+pub(super) fn part_of(hash: NameHash, count: usize) -> usize {
+    scaled(hash.get(), count)
 }
 
-/// The bytes and bits of a part that are set for a name, in that order.
-fn probes(hash: u64, part_len: usize) -> impl Iterator<Item = (usize, u8)> {
-    let line = scaled(hash << 32, part_len / LINE_LEN) * LINE_LEN;
+/// Where in a part the line for a name begins.
+fn line_of(hash: NameHash, part_len: usize) -> usize {
+    scaled(hash.get() << 32, part_len / LINE_LEN) * LINE_LEN
+}
+
+/// The bytes of its line and their bits that are set for a name.
+fn probes(hash: NameHash) -> impl Iterator<Item = (usize, u8)> {
+    let hash = hash.get();
     let mixed = (hash ^ (hash >> 29)).wrapping_mul(SPREAD);
     (0..PROBE_COUNT).map(move |n| {
         let bit = (mixed >> (n * PROBE_BITS)) & PROBE_MASK;
-        (line + usize::try_from(bit >> 3).unwrap_or(0), 1 << (bit & 7))
+        (usize::try_from(bit >> 3).unwrap_or(0), 1 << (bit & 7))
     })
 }
 
 /// Whether a stream may be in the run that this part is of. A part that is none says yes.
-pub(super) fn may_have(part: &[u8], hash: u64) -> bool {
-    probes(hash, part.len()).all(|(at, bit)| part.get(at).is_none_or(|byte| byte & bit != 0))
+///
+/// Looks at all bits, though one that is not set would do: which one that is cannot be foreseen, the
+/// answer can, and so the processor goes on to the next filter before the line of this one is there.
+pub(super) fn may_have(part: &[u8], hash: NameHash) -> bool {
+    let line = part.get(line_of(hash, part.len())..).and_then(<[u8]>::first_chunk::<LINE_LEN>);
+    line.is_none_or(|line| {
+        let is_set = |(at, bit)| line.get(at).is_some_and(|byte: &u8| byte & bit != 0);
+        probes(hash).fold(true, |all, probe| all & is_set(probe))
+    })
 }
 
 /// A filter that is being made.
@@ -80,11 +74,12 @@ impl Filter {
         Self { parts: vec![vec![0; part_len].into_boxed_slice(); count] }
     }
 
-    pub(super) fn add(&mut self, hash: u64) {
+    pub(super) fn add(&mut self, hash: NameHash) {
         let at = part_of(hash, self.parts.len());
         let Some(part) = self.parts.get_mut(at) else { return };
-        for (at, bit) in probes(hash, part.len()) {
-            if let Some(byte) = part.get_mut(at) {
+        let line = part.get_mut(line_of(hash, part.len())..).unwrap_or_default();
+        for (at, bit) in probes(hash) {
+            if let Some(byte) = line.get_mut(at) {
                 *byte |= bit;
             }
         }
@@ -98,12 +93,13 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{NameHasher, StoreId};
 
-    fn hash(n: u64) -> u64 {
+    fn hash(n: u64) -> NameHash {
         NameHasher::of(StoreId::from_bytes([3; 16])).hash(&format!("stream-{n}"))
     }
 
-    fn says(parts: &[Box<[u8]>], hash: u64) -> bool {
+    fn says(parts: &[Box<[u8]>], hash: NameHash) -> bool {
         may_have(&parts[part_of(hash, parts.len())], hash)
     }
 
@@ -123,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_part_that_lost_its_bytes_says_yes() {
-        assert!(may_have(&[], 7));
-        assert!(!may_have(&[0; 64], 7));
+        assert!(may_have(&[], hash(7)));
+        assert!(!may_have(&[0; 64], hash(7)));
     }
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use super::reader::RunReader;
 use super::run::Run;
 use super::search::Gathered;
-use super::tail::Tail;
+use super::tail::{Run as TailRun, Tail};
 use super::{Index, IndexFault, Mark, Seek, keys};
 use crate::sync::Ordering;
-use crate::types::{Address, Revision};
+use crate::types::{Address, NameHash, Revision};
 
 /// Streams and where they end, in byte order.
 type Names = BTreeMap<String, Revision>;
@@ -22,8 +22,9 @@ impl Index {
     /// One past the last revision of `stream`; [`Revision::START`] if there is no such stream.
     pub(crate) fn stream_end(&self, stream: &str) -> Result<Revision, IndexFault> {
         self.settled(|| {
-            let in_memory = self.end_in_memory(stream);
-            in_memory.map_or_else(|| self.stored.end(stream), Ok)
+            let hash = self.stored.hasher().hash(stream);
+            let in_memory = self.end_in_memory(hash, stream);
+            in_memory.map_or_else(|| self.stored.end(hash, stream), Ok)
         })
     }
 
@@ -34,12 +35,13 @@ impl Index {
         revisions: Range<Revision>,
     ) -> Result<Vec<Address>, IndexFault> {
         self.settled(|| {
+            let hash = self.stored.hasher().hash(stream);
             let mut gathered = Gathered::new(revisions.clone());
-            take_from(&self.tail.read(), stream, &mut gathered)?;
+            take_from(self.tail.read().run(hash, stream), &mut gathered)?;
             if let Some(frozen) = self.frozen() {
-                take_from(&frozen, stream, &mut gathered)?;
+                take_from(frozen.run(hash, stream), &mut gathered)?;
             }
-            self.stored.gather(stream, &mut gathered)?;
+            self.stored.gather(hash, stream, &mut gathered)?;
             Ok(gathered.complete())
         })
     }
@@ -118,9 +120,9 @@ impl Index {
         Ok(())
     }
 
-    fn end_in_memory(&self, stream: &str) -> Option<Revision> {
-        let in_tail = self.tail.read().run(stream).map(|run| run.end());
-        in_tail.or_else(|| Some(self.frozen()?.run(stream)?.end()))
+    fn end_in_memory(&self, hash: NameHash, stream: &str) -> Option<Revision> {
+        let in_tail = self.tail.read().run(hash, stream).map(|run| run.end());
+        in_tail.or_else(|| Some(self.frozen.read().as_ref()?.run(hash, stream)?.end()))
     }
 
     /// Runs `read` until its fault, if it gives one, cannot come from reading the tree while runs
@@ -147,9 +149,9 @@ impl Index {
     }
 }
 
-/// Takes what `tail` has of a stream.
-fn take_from(tail: &Tail, stream: &str, gathered: &mut Gathered) -> Result<(), IndexFault> {
-    let Some(run) = tail.run(stream) else { return Ok(()) };
+/// Takes what a tail has of a stream.
+fn take_from(run: Option<TailRun<'_>>, gathered: &mut Gathered) -> Result<(), IndexFault> {
+    let Some(run) = run else { return Ok(()) };
     if !gathered.is_end_known {
         gathered.clip(run.end());
     }
@@ -158,7 +160,7 @@ fn take_from(tail: &Tail, stream: &str, gathered: &mut Gathered) -> Result<(), I
         return Ok(());
     }
     gathered.take(|missing, found| {
-        found.extend(run.slice(&(start..missing.end)));
+        run.add_to(found, &(start..missing.end));
         Ok(start)
     })
 }

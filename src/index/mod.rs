@@ -10,6 +10,7 @@ mod chunk;
 mod fault;
 mod filter;
 mod keys;
+mod lists;
 mod lookup;
 mod manifest;
 mod mark_lists;

@@ -8,14 +8,14 @@ use std::sync::{Arc, OnceLock};
 
 use super::budget::{Budget, Budgets};
 use super::chunk::ChunkBuilder;
-use super::filter::{Filter, NameHasher, may_have, part_of};
+use super::filter::{Filter, may_have, part_of};
 use super::places::Places;
 use super::postings::BLOCK_COUNT;
 use super::sketch::Sketch;
 use super::stored::Stored;
 use super::tree::{Change, Pair};
 use super::{IndexFault, keys, values};
-use crate::types::{Address, Position, Revision};
+use crate::types::{Address, NameHash, NameHasher, Position, Revision};
 
 /// The most values that go to sled at once: it takes gigabytes for large batches. Few where tests
 /// end the process between any two.
@@ -54,7 +54,7 @@ impl Run {
     }
 
     /// Whether it may have a stream, by the hash of its name.
-    pub(super) fn may_have(&self, hash: u64, stored: &Stored) -> Result<bool, IndexFault> {
+    pub(super) fn may_have(&self, hash: NameHash, stored: &Stored) -> Result<bool, IndexFault> {
         let at = part_of(hash, self.filter.len());
         // A run has at least one part, so none is missing but by a bug or damage.
         let slot = self.filter.get(at).ok_or(IndexFault::damaged("a run without a filter"))?;

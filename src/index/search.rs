@@ -10,7 +10,7 @@ use super::cache::Span;
 use super::run::Run;
 use super::stored::Stored;
 use super::{IndexFault, keys};
-use crate::types::{Address, Revision};
+use crate::types::{Address, NameHash, Revision};
 
 /// As many runs must be asked for some revisions that it is worth to remember which of them had
 /// these.
@@ -22,13 +22,13 @@ const GAP: IndexFault = IndexFault::damaged("revisions of a stream are missing")
 
 impl Stored {
     /// Where `stream` ends, by the newest run that has it.
-    pub(super) fn end(&self, stream: &str) -> Result<Revision, IndexFault> {
-        let hash = self.hasher().hash(stream);
-        let place = keys::place(stream, Revision::new(u64::MAX));
+    pub(super) fn end(&self, hash: NameHash, stream: &str) -> Result<Revision, IndexFault> {
         for run in self.runs().iter().rev() {
-            if run.may_have(hash, self)?
-                && let Some(end) = self.parsed_chunk_at(run, &place)?.end_of(stream.as_bytes())
-            {
+            if !run.may_have(hash, self)? {
+                continue;
+            }
+            let place = keys::place(stream, Revision::new(u64::MAX));
+            if let Some(end) = self.parsed_chunk_at(run, &place)?.end_of(stream.as_bytes()) {
                 return Ok(end);
             }
         }
@@ -36,11 +36,15 @@ impl Stored {
     }
 
     /// Adds to `gathered` what the runs have of a stream; all of it must be there.
-    pub(super) fn gather(&self, stream: &str, gathered: &mut Gathered) -> Result<(), IndexFault> {
+    pub(super) fn gather(
+        &self,
+        hash: NameHash,
+        stream: &str,
+        gathered: &mut Gathered,
+    ) -> Result<(), IndexFault> {
         if gathered.missing.is_empty() {
             return Ok(());
         }
-        let hash = self.hasher().hash(stream);
         let place = keys::place(stream, gathered.missing.start);
         let runs = self.runs();
         if let Some(run) = self.hinted(&runs, hash, &gathered.missing)
@@ -73,7 +77,7 @@ impl Stored {
     fn hinted<'r>(
         &self,
         runs: &'r [Arc<Run>],
-        hash: u64,
+        hash: NameHash,
         revisions: &Range<Revision>,
     ) -> Option<&'r Arc<Run>> {
         let spans = self.values().spans(hash)?;
@@ -85,7 +89,7 @@ impl Stored {
     }
 
     /// Remembers where revisions of a stream were found, after many runs had been asked for them.
-    fn learn_span(&self, runs: &[Arc<Run>], hash: u64, span: &Span) {
+    fn learn_span(&self, runs: &[Arc<Run>], hash: NameHash, span: &Span) {
         if span.revisions.is_empty() {
             return;
         }

@@ -3,6 +3,8 @@
 //! A `HyperLogLog` of 256 registers, which is right to 7 % or so: the filter of a merged run is
 //! made for as many streams as there will be, which nobody has counted yet.
 
+use crate::types::NameHash;
+
 const REGISTER_COUNT: usize = 256;
 const INDEX_BITS: u32 = 8;
 /// What makes the estimate right on average, for this many registers.
@@ -26,7 +28,8 @@ impl Sketch {
         &self.0
     }
 
-    pub(super) fn add(&mut self, hash: u64) {
+    pub(super) fn add(&mut self, hash: NameHash) {
+        let hash = hash.get();
         let place = hash >> (u64::BITS - INDEX_BITS);
         let rank = (hash << INDEX_BITS).leading_zeros().min(u64::BITS - INDEX_BITS) + 1;
         if let Some(register) = self.0.get_mut(usize::try_from(place).unwrap_or(0)) {
@@ -69,7 +72,7 @@ mod tests {
     fn of(numbers: std::ops::Range<u64>) -> Sketch {
         let mut sketch = Sketch::new();
         for n in numbers {
-            sketch.add(xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()));
+            sketch.add(NameHash::of_number(xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes())));
         }
         sketch
     }

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use super::budget::Budgets;
 use super::cache::Values;
 use super::chunk::Blocks;
-use super::filter::NameHasher;
 use super::manifest::Manifest;
 use super::mark_lists::{Known, List, MarkLists};
 use super::parsed::Chunk;
@@ -23,7 +22,7 @@ use super::sketch::Sketch;
 use super::tree::{Change, Pair, Tree};
 use super::{IndexFault, Mark, Seek, keys, marks, values};
 use crate::sync::RwLock;
-use crate::types::{Position, StoreId};
+use crate::types::{NameHasher, Position, StoreId};
 
 const HOLE: IndexFault = IndexFault::damaged("a part of a run is missing");
 const BAD_KEY: IndexFault = IndexFault::damaged("a key is none of ours");

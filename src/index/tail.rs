@@ -6,9 +6,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::lists::{List, Lists};
 use super::marks::last_before;
 use super::{IndexFault, Mark, Seek};
-use crate::types::{Address, Entry, LogEnd, NameMap, Position, Revision};
+use crate::types::{Address, Entry, LogEnd, NameHash, NameMap, Position, Revision};
 
 /// Bits of an offset in a segment: as many as the longest segment needs.
 const OFFSET_BITS: u32 = 40;
@@ -17,56 +18,20 @@ const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 const SEGMENT_COUNT_MAX: u64 = 1 << (u64::BITS - OFFSET_BITS);
 
 const TOO_FAR: IndexFault = IndexFault::damaged("a record was added that stands too far away");
-
-/// An address in as few bytes as possible: which of the tail's segments, and the offset in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u64);
-
-/// Places in their order. Most streams of a store that has very many have one event in a tail.
-#[derive(Debug)]
-enum Places {
-    One([Place; 1]),
-    Many(Vec<Place>),
-}
-
-impl Places {
-    fn as_slice(&self) -> &[Place] {
-        match self {
-            Self::One(place) => place,
-            Self::Many(places) => places,
-        }
-    }
-
-    fn push(&mut self, place: Place) {
-        match self {
-            Self::One([first]) => *self = Self::Many(vec![*first, place]),
-            Self::Many(places) => places.push(place),
-        }
-    }
-}
+const TOO_MANY: IndexFault = IndexFault::damaged("more was added than memory is divided for");
 
 /// Consecutive revisions of one stream.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Kept {
     first: Revision,
-    places: Places,
+    /// Their places, ascending.
+    places: List,
 }
 
 impl Kept {
-    fn end(&self) -> Revision {
-        let count = u64::try_from(self.places.as_slice().len()).unwrap_or(u64::MAX);
+    fn end(self) -> Revision {
+        let count = u64::try_from(self.places.count()).unwrap_or(u64::MAX);
         self.first.plus(count)
-    }
-
-    fn push(&mut self, entry: &Entry, place: Place) -> Result<(), IndexFault> {
-        if entry.revision != self.end() {
-            return Err(IndexFault::damaged("revisions were added that are not dense"));
-        }
-        if self.places.as_slice().last().is_some_and(|last| *last >= place) {
-            return Err(IndexFault::damaged("records were added that do not ascend"));
-        }
-        self.places.push(place);
-        Ok(())
     }
 }
 
@@ -74,7 +39,7 @@ impl Kept {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run<'t> {
     tail: &'t Tail,
-    kept: &'t Kept,
+    kept: Kept,
 }
 
 impl Run<'_> {
@@ -86,18 +51,16 @@ impl Run<'_> {
         self.kept.end()
     }
 
-    /// The addresses of those of `revisions` that are here.
-    pub(super) fn slice(&self, revisions: &Range<Revision>) -> impl Iterator<Item = Address> {
-        let places = self.kept.places.as_slice();
+    /// Adds to `found` the addresses of those of `revisions` that are here, ascending.
+    pub(super) fn add_to(&self, found: &mut Vec<Address>, revisions: &Range<Revision>) {
         let at = |revision: Revision| {
             usize::try_from(revision.since(self.kept.first)).unwrap_or(usize::MAX)
         };
-        let wanted = places.get(at(revisions.start)..at(revisions.end).min(places.len()));
-        wanted.unwrap_or_default().iter().map(|place| self.tail.address(*place))
-    }
-
-    pub(super) fn addresses(&self) -> Vec<Address> {
-        self.slice(&(self.first()..self.end())).collect()
+        let wanted = at(revisions.start)..at(revisions.end);
+        let known_count = found.len();
+        let places = self.tail.places.descending(self.kept.places, wanted);
+        found.extend(places.map(|place| self.tail.address(place)));
+        found.get_mut(known_count..).unwrap_or_default().reverse();
     }
 }
 
@@ -105,6 +68,8 @@ impl Run<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     streams: NameMap<Kept>,
+    /// Where the records of the streams are: which of the tail's segments, and the offset in it.
+    places: Lists,
     /// First positions of the segments that places speak of, ascending.
     segments: Vec<Position>,
     marks: Vec<Mark>,
@@ -148,13 +113,13 @@ impl Tail {
         self.segments.first().copied().unwrap_or_default()
     }
 
-    pub(super) fn run(&self, stream: &str) -> Option<Run<'_>> {
-        Some(Run { tail: self, kept: self.streams.get(stream)? })
+    pub(super) fn run(&self, hash: NameHash, stream: &str) -> Option<Run<'_>> {
+        Some(Run { tail: self, kept: *self.streams.get(hash, stream)? })
     }
 
     /// All streams, in no order.
     pub(super) fn runs(&self) -> impl Iterator<Item = (&Arc<str>, Run<'_>)> {
-        self.streams.iter().map(|(name, kept)| (name, Run { tail: self, kept }))
+        self.streams.iter().map(|(name, kept)| (name, Run { tail: self, kept: *kept }))
     }
 
     pub(super) fn marks(&self) -> &[Mark] {
@@ -201,13 +166,13 @@ impl Tail {
         Ok(())
     }
 
-    fn address(&self, place: Place) -> Address {
-        let at = usize::try_from(place.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
+    fn address(&self, place: u64) -> Address {
+        let at = usize::try_from(place >> OFFSET_BITS).unwrap_or(usize::MAX);
         let segment = self.segments.get(at).copied().unwrap_or_default();
-        Address { segment, offset: place.0 & OFFSET_MASK }
+        Address { segment, offset: place & OFFSET_MASK }
     }
 
-    fn place_of(&mut self, address: Address) -> Result<Place, IndexFault> {
+    fn place_of(&mut self, address: Address) -> Result<u64, IndexFault> {
         match self.segments.last() {
             Some(last) if *last == address.segment => {}
             Some(last) if *last > address.segment => {
@@ -219,18 +184,26 @@ impl Tail {
         if at >= SEGMENT_COUNT_MAX || address.offset > OFFSET_MASK {
             return Err(TOO_FAR);
         }
-        Ok(Place(at << OFFSET_BITS | address.offset))
+        Ok(at << OFFSET_BITS | address.offset)
     }
 
     fn add_address(&mut self, entry: &Entry) -> Result<(), IndexFault> {
         let place = self.place_of(entry.address)?;
-        if let Some(kept) = self.streams.get_mut(&entry.stream) {
-            return kept.push(entry, place);
+        let Some(kept) = self.streams.get_mut(entry.hash, &entry.stream) else {
+            let mut places = List::default();
+            self.places.push(&mut places, place).ok_or(TOO_MANY)?;
+            let kept = Kept { first: entry.revision, places };
+            self.names_len += u64::try_from(entry.stream.len()).unwrap_or(u64::MAX);
+            self.streams.insert_new(entry.hash, Arc::clone(&entry.stream), kept);
+            return Ok(());
+        };
+        if entry.revision != kept.end() {
+            return Err(IndexFault::damaged("revisions were added that are not dense"));
         }
-        let kept = Kept { first: entry.revision, places: Places::One([place]) };
-        self.names_len += u64::try_from(entry.stream.len()).unwrap_or(u64::MAX);
-        self.streams.insert(Arc::clone(&entry.stream), kept);
-        Ok(())
+        if self.places.last(kept.places).is_some_and(|last| last >= place) {
+            return Err(IndexFault::damaged("records were added that do not ascend"));
+        }
+        self.places.push(&mut kept.places, place).ok_or(TOO_MANY)
     }
 
     fn add_mark(&mut self, entry: &Entry, mark_interval_len: u64) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::types::Revision;
+use crate::types::{NameHasher, Revision};
 
 mod answers;
 mod caching;
@@ -90,6 +90,7 @@ impl Log {
         let known = self.streams.entry(name.to_owned()).or_default();
         self.entries.push(Entry {
             stream: Arc::from(name),
+            hash: NameHasher::of(store()).hash(name),
             revision: Revision::new(u64::try_from(known.len()).unwrap()),
             position: Position::new(position),
             recorded_at: Timestamp::from_nanos(self.batches * 10),

@@ -72,8 +72,11 @@ impl Writing {
         let id = self.take_run();
         let stream_count = u64::try_from(tail.stream_count()).unwrap_or(u64::MAX);
         let mut writer = RunWriter::new((id, 0), tail.base(), stream_count, stored.hasher());
+        let mut addresses = Vec::new();
         for (_, name, run) in by_name(tail) {
-            writer.push(name, run.first(), &run.addresses(), stored)?;
+            addresses.clear();
+            run.add_to(&mut addresses, &(run.first()..run.end()));
+            writer.push(name, run.first(), &addresses, stored)?;
         }
         let run = writer.finish(stored, stored.budgets())?;
         let mut batches = Batches::default();

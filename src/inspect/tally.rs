@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::types::NameMap;
+use crate::types::{NameHasher, NameMap};
 
 /// The most names that are counted at a time.
 const NAMES_MAX: usize = 1 << 16;
@@ -43,6 +43,7 @@ pub struct NameCount {
 /// is the algorithm `SpaceSaving`, but that many go at once instead of one for each that comes.
 #[derive(Debug)]
 pub(super) struct Tally {
+    hasher: NameHasher,
     counts: NameMap<Counts>,
     names_max: usize,
     /// No name that is not in `counts` has had more events.
@@ -69,12 +70,13 @@ impl Tally {
     }
 
     fn with_room(names_max: usize) -> Self {
-        Self { counts: NameMap::default(), names_max, missed_max: 0 }
+        Self { hasher: NameHasher::random(), counts: NameMap::default(), names_max, missed_max: 0 }
     }
 
     /// Counts one more event.
     pub(super) fn add(&mut self, name: &str, payload_len: u64) {
-        if let Some(counts) = self.counts.get_mut(name) {
+        let hash = self.hasher.hash(name);
+        if let Some(counts) = self.counts.get_mut(hash, name) {
             counts.event_count += 1;
             counts.payload_len += payload_len;
             return;
@@ -83,16 +85,17 @@ impl Tally {
             self.let_go();
         }
         let counts = Counts { event_count: 1, payload_len, missed_max: self.missed_max };
-        self.counts.insert(Arc::from(name), counts);
+        self.counts.insert_new(hash, Arc::from(name), counts);
     }
 
     /// Forgets the names that can have no more events than half of them.
     fn let_go(&mut self) {
-        let mut counts: Vec<_> = self.counts.values().map(Counts::event_count_max).collect();
+        let counts = self.counts.iter().map(|(_, counts)| counts.event_count_max());
+        let mut counts: Vec<_> = counts.collect();
         let middle = counts.len() / 2;
         let (_, median, _) = counts.select_nth_unstable(middle);
         // All of them that have as many: which ones are kept must not depend on how they are hashed.
-        self.counts.retain(|_, counts| counts.event_count_max() > *median);
+        self.counts.retain(|counts| counts.event_count_max() > *median);
         self.missed_max = self.missed_max.max(*median);
     }
 

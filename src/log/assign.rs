@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::format::{ToRecord, encode_record};
 use crate::log::commit::State;
 use crate::segment::records_start;
-use crate::types::{Address, Entry, LogEnd, Position};
+use crate::types::{Address, Entry, LogEnd, NameHash, Position};
 
 /// Gives the events of one batch their places.
 #[derive(Debug)]
@@ -50,13 +50,14 @@ impl<'a> Assign<'a> {
         self.state.retractions
     }
 
-    /// Adds the next event of the batch.
-    pub(crate) fn push(&mut self, stream: &Arc<str>, record: &ToRecord<'_>) {
+    /// Adds the next event of the batch, of a stream whose name has this hash.
+    pub(crate) fn push(&mut self, stream: &Arc<str>, hash: NameHash, record: &ToRecord<'_>) {
         let forming = &mut self.state.forming;
         let len_before = forming.bytes.len();
         self.end.checksum = encode_record(record, &mut forming.bytes);
         forming.entries.push(Entry {
             stream: Arc::clone(stream),
+            hash,
             revision: record.revision,
             position: record.position,
             recorded_at: record.recorded_at,

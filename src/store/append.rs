@@ -81,7 +81,7 @@ impl Inner {
         let mut random = self.random.lock();
         let mut revisions = Vec::with_capacity(batch.parts.len());
         for (part, slot) in batch.parts.iter().zip(slots) {
-            let Some(StreamEnd { name, end: start }) = ends.at(slot) else { continue };
+            let Some(StreamEnd { name, hash, end: start }) = ends.at(slot) else { continue };
             let mut revision = *start;
             for event in &part.events {
                 let position = assign.end().position;
@@ -98,7 +98,7 @@ impl Inner {
                     progress: progress.filter(|_| position.next() == end),
                     seed: self.seed,
                 };
-                assign.push(name, &record);
+                assign.push(name, *hash, &record);
                 revision = revision.next();
             }
             revisions.push(*start..revision);
@@ -111,11 +111,13 @@ impl Inner {
     fn check_expected(&self, batch: &Batch, ends: &mut StreamEnds) -> Result<Vec<Slot>> {
         let mut slots = Vec::with_capacity(batch.parts.len());
         for BatchPart { stream, expected, .. } in &batch.parts {
-            let slot = match ends.find(stream) {
+            let hash = self.hasher.hash(stream);
+            let slot = match ends.find(hash, stream) {
                 Some(slot) => slot,
                 // It has no event that the index does not know.
                 None => ends.remember(StreamEnd {
                     name: stream.as_str().into(),
+                    hash,
                     end: self.source.stream_end(stream)?,
                 }),
             };

@@ -16,7 +16,7 @@ use crate::options::Progress;
 use crate::report::IndexTrouble;
 use crate::segment::Scanner;
 use crate::trace::span;
-use crate::types::{Entry, LogEnd, NameSet, Position};
+use crate::types::{Entry, LogEnd, NameHash, NameHasher, NameMap, Position};
 
 /// Events that are given to the index at once, or a few more: batches stay whole.
 const CHUNK_COUNT: usize = 4_096;
@@ -235,7 +235,8 @@ struct Range<'a> {
 /// Reads events for an index, chunk by chunk.
 struct Reader<'a> {
     segments: &'a Segments,
-    names: NameSet,
+    hasher: NameHasher,
+    names: NameMap<()>,
     entries: Vec<Entry>,
     /// The position up to which the log was read.
     position: Position,
@@ -244,7 +245,8 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(segments: &'a Segments) -> Self {
         let (names, entries) = Default::default();
-        Self { segments, names, entries, position: Position::START }
+        let hasher = NameHasher::of(segments.store());
+        Self { segments, hasher, names, entries, position: Position::START }
     }
 
     /// Hands to `give` all events of a range, and takes memory for the next of them, until it breaks
@@ -284,12 +286,14 @@ impl<'a> Reader<'a> {
         let (record, address) = scanner.read(limit)?;
         self.position = scanner.position();
         let name = scanner.stream(&record);
-        let stream = match self.names.get(name) {
-            Some(stream) => Arc::clone(stream),
-            None => self.remember(name),
+        let hash = self.hasher.hash(name);
+        let stream = match self.names.get_named(hash, name) {
+            Some((stream, ())) => Arc::clone(stream),
+            None => self.remember(hash, name),
         };
         self.entries.push(Entry {
             stream,
+            hash,
             revision: record.parts.revision,
             position: record.parts.position,
             recorded_at: record.parts.recorded_at,
@@ -298,12 +302,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn remember(&mut self, name: &str) -> Arc<str> {
+    fn remember(&mut self, hash: NameHash, name: &str) -> Arc<str> {
         if self.names.len() >= NAMES_COUNT_MAX {
             self.names.clear();
         }
         let stream: Arc<str> = name.into();
-        self.names.insert(Arc::clone(&stream));
+        self.names.insert_new(hash, Arc::clone(&stream), ());
         stream
     }
 }

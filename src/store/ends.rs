@@ -7,7 +7,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::log::Assign;
-use crate::types::{NameMap, Position, Revision};
+use crate::types::{NameHash, NameMap, Position, Revision};
 
 /// Streams that are remembered in each of the two generations.
 const GENERATION_COUNT_MAX: usize = 32 << 10;
@@ -16,6 +16,7 @@ const GENERATION_COUNT_MAX: usize = 32 << 10;
 #[derive(Clone, Debug)]
 pub(super) struct StreamEnd {
     pub(super) name: Arc<str>,
+    pub(super) hash: NameHash,
     pub(super) end: Revision,
 }
 
@@ -76,11 +77,11 @@ impl StreamEnds {
     }
 
     /// The slot of a stream that is remembered.
-    pub(super) fn find(&mut self, stream: &str) -> Option<Slot> {
-        if let Some(slot) = self.young.slots.get(stream) {
+    pub(super) fn find(&mut self, hash: NameHash, stream: &str) -> Option<Slot> {
+        if let Some(slot) = self.young.slots.get(hash, stream) {
             return Some(Slot(*slot));
         }
-        let old = self.old.streams.get(*self.old.slots.get(stream)?)?.clone();
+        let old = self.old.streams.get(*self.old.slots.get(hash, stream)?)?.clone();
         // What is not visible of it stays known: the young generation has it now.
         self.young.assigned_end = self.young.assigned_end.max(self.old.assigned_end);
         Some(self.remember(old))
@@ -89,7 +90,7 @@ impl StreamEnds {
     /// Remembers a stream that is not.
     pub(super) fn remember(&mut self, stream: StreamEnd) -> Slot {
         let slot = self.young.streams.len();
-        self.young.slots.insert(Arc::clone(&stream.name), slot);
+        self.young.slots.insert_new(stream.hash, Arc::clone(&stream.name), slot);
         self.young.streams.push(stream);
         Slot(slot)
     }
@@ -111,10 +112,20 @@ impl StreamEnds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{NameHasher, StoreId};
+
+    fn find(ends: &mut StreamEnds, stream: &str) -> Option<Slot> {
+        ends.find(hash(stream), stream)
+    }
+
+    fn hash(stream: &str) -> NameHash {
+        NameHasher::of(StoreId::from_bytes([3; 16])).hash(stream)
+    }
 
     fn append(ends: &mut StreamEnds, stream: &str, log_end: u64) -> Revision {
-        let slot = ends.find(stream).unwrap_or_else(|| {
-            ends.remember(StreamEnd { name: stream.into(), end: Revision::START })
+        let slot = find(ends, stream).unwrap_or_else(|| {
+            let (name, hash) = (stream.into(), hash(stream));
+            ends.remember(StreamEnd { name, hash, end: Revision::START })
         });
         let end = ends.at(slot).unwrap().end.next();
         ends.advance(slot, end, Position::new(log_end));
@@ -129,13 +140,13 @@ mod tests {
             append(&mut ends, &format!("s{n}"), n);
         }
         // Nothing but the first five events may be forgotten.
-        assert!((6..=100).all(|n| ends.find(&format!("s{n}")).is_some()));
+        assert!((6..=100).all(|n| find(&mut ends, &format!("s{n}")).is_some()));
         for n in 101..=200 {
             ends.begin_at(0, Position::new(n));
             append(&mut ends, &format!("s{n}"), n);
         }
         assert!(ends.young.streams.len() + ends.old.streams.len() <= 20);
-        assert!(ends.find("s7").is_none() && ends.find("s200").is_some());
+        assert!(find(&mut ends, "s7").is_none() && find(&mut ends, "s200").is_some());
     }
 
     #[test]
@@ -154,7 +165,7 @@ mod tests {
         ends.begin_at(0, Position::START);
         append(&mut ends, "a", 1);
         ends.begin_at(1, Position::START);
-        assert!(ends.find("a").is_none());
+        assert!(find(&mut ends, "a").is_none());
         assert_eq!(append(&mut ends, "a", 1), Revision::new(1));
     }
 }

@@ -43,7 +43,7 @@ use crate::store::maintenance::Maintenance;
 use crate::store::opening::OpeningIndex;
 use crate::sync::Mutex;
 use crate::trace::tell;
-use crate::types::{Entry, LogEnd, Position, Revision, StoreId, Timestamp};
+use crate::types::{Entry, LogEnd, NameHasher, Position, Revision, StoreId, Timestamp};
 use crate::verify::{Progress, Report, verify};
 
 /// An open event store.
@@ -89,6 +89,7 @@ struct Inner {
     id: StoreId,
     /// What the checksums of records begin with.
     seed: u32,
+    hasher: NameHasher,
     created_at: Timestamp,
     directory: Arc<dyn Directory>,
     options: Options,

@@ -19,7 +19,7 @@ use crate::store::repair::REPAIRING;
 use crate::store::{Indexer, Inner, Store};
 use crate::sync::Mutex;
 use crate::trace::{span, tell};
-use crate::types::{StoreId, StoreKey};
+use crate::types::{NameHasher, StoreId, StoreKey};
 
 /// What a creation that was interrupted may have left, besides temporary files.
 const OF_CREATION: [&str; 2] = [LOCK, LOG_FOLDER];
@@ -142,6 +142,7 @@ impl Options {
         let inner = Inner {
             id: meta.key.id,
             seed: meta.key.seed,
+            hasher: NameHasher::of(meta.key.id),
             created_at: meta.created_at,
             directory,
             options: self.clone(),

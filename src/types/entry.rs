@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Address, Position, Revision, Timestamp};
+use super::{Address, NameHash, Position, Revision, Timestamp};
 
 /// What there is to index of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) stream: Arc<str>,
+    /// That of the stream's name, in the store's way.
+    pub(crate) hash: NameHash,
     pub(crate) revision: Revision,
     pub(crate) position: Position,
     pub(crate) recorded_at: Timestamp,

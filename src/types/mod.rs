@@ -14,9 +14,7 @@ pub(crate) use id::StoreKey;
 pub use id::{EventId, StoreId};
 pub use name::{CONSUMER_NAME_LEN_MAX, NAME_LEN_MAX, NameFault, NameKind};
 pub(crate) use name::{check_name, is_plain};
-#[cfg(feature = "json")]
-pub(crate) use name_map::NameHashes;
-pub(crate) use name_map::{NameMap, NameSet};
+pub(crate) use name_map::{NameHash, NameHasher, NameMap};
 pub(crate) use position::Address;
 pub use position::{Position, Revision};
 pub use timestamp::Timestamp;

@@ -113,6 +113,9 @@ pub(crate) fn check_name(kind: NameKind, name: &str) -> Result<()> {
         NameKind::Consumer => CONSUMER_NAME_LEN_MAX,
         NameKind::Stream | NameKind::EventType | NameKind::Tag => NAME_LEN_MAX,
     };
+    if is_plain(name.as_bytes()) && (1..=max).contains(&name.len()) {
+        return Ok(());
+    }
     fault_of(name, max).map_or(Ok(()), |fault| Err(Error::InvalidName { kind, fault }))
 }
 

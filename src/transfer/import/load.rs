@@ -12,7 +12,7 @@ use crate::segment::wide;
 use crate::store::Store;
 use crate::transfer::import::ImportProgress;
 use crate::transfer::import::incoming::{Incoming, LineFault, Place};
-use crate::types::{NameHashes, Position, Revision, Timestamp};
+use crate::types::{Position, Revision, Timestamp};
 
 /// The most events that become one batch, where the input does not say what a batch is.
 const BATCH_COUNT_MAX: usize = 1_000;
@@ -40,7 +40,7 @@ pub(super) struct Load<'a> {
     last: Option<Timestamp>,
     pending: Pending,
     /// Of each stream in that batch, the revision after the last one's.
-    ends: HashMap<String, Revision, NameHashes>,
+    ends: HashMap<String, Revision>,
     /// The most bytes of what becomes one batch.
     batch_len_max: u64,
     unsynced_len: u64,
