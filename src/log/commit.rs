@@ -6,6 +6,7 @@
 //! share a sync rather than form every second group.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -42,8 +43,8 @@ pub(super) struct State {
     pub(super) room: Room,
     /// How often places that had been given were taken back.
     pub(super) retractions: u64,
-    /// Whether a thread is writing a group, or waits for one to gather.
-    pub(super) leading: bool,
+    /// The group that a thread is writing, or waits for to gather.
+    pub(super) led: Option<Arc<Outcome>>,
     /// How many callers there were when the last group was done: in that group, and waiting for
     /// the next.
     pub(super) callers_seen: usize,
@@ -72,7 +73,7 @@ impl State {
             forming: Group::after(end),
             room: Room::default(),
             retractions: 0,
-            leading: false,
+            led: None,
             callers_seen: 0,
         }
     }
@@ -160,14 +161,23 @@ impl State {
     fn fail_forming(&mut self, end: LogEnd, failure: Failure) {
         self.retractions += 1;
         let failed = std::mem::replace(&mut self.forming, Group::after(end));
+        // Whoever waits for it to gather will write the group that comes in its place.
+        if self.led.as_ref().is_some_and(|led| Arc::ptr_eq(led, &failed.outcome)) {
+            self.led = Some(Arc::clone(&self.forming.outcome));
+        }
         failed.outcome.set(Err(failure));
+        failed.outcome.tell();
     }
 }
 
 impl Log {
     /// Waits until the forming group can take a batch of `len` bytes, and says whether that
     /// batch begins a new segment.
-    pub(super) fn make_room(&self, state: &mut MutexGuard<'_, State>, len: u64) -> Result<bool> {
+    pub(super) fn make_room<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        len: u64,
+    ) -> Result<(MutexGuard<'a, State>, bool)> {
         loop {
             state.check()?;
             let end = state.forming.end.address.offset;
@@ -175,49 +185,67 @@ impl Log {
             let rolls = !fits && end > records_start();
             let forming = &state.forming;
             if forming.is_empty() || (!rolls && forming.bytes.len() < GROUP_LEN_MAX) {
-                return Ok(rolls);
+                return Ok((state, rolls));
             }
-            self.advance(state);
+            state = self.advance(state);
         }
     }
 
-    /// Waits until it is known what became of a group, leading it if no one else leads.
-    pub(super) fn wait(&self, state: &mut MutexGuard<'_, State>, outcome: &Outcome) -> Result<()> {
+    /// Waits until it is known what became of a group, leading it if no one else leads. Whoever is
+    /// told needs no lock to go on.
+    pub(super) fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        outcome: &Outcome,
+    ) -> Result<()> {
         loop {
             if let Some(outcome) = outcome.get() {
                 return outcome;
             }
-            self.advance(state);
+            if state.led.is_none() {
+                self.lead(state);
+            } else {
+                drop(state);
+                outcome.wait();
+            }
+            if let Some(outcome) = outcome.get() {
+                return outcome;
+            }
+            state = self.state.lock();
         }
     }
 
     /// Writes the forming group, or waits for the thread that is writing the one before.
-    pub(super) fn advance(&self, state: &mut MutexGuard<'_, State>) {
-        if state.leading {
-            self.changed.wait(state);
-        } else {
-            self.lead(state);
+    pub(super) fn advance<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        match state.led.clone() {
+            None => self.lead(state),
+            Some(led) => {
+                drop(state);
+                led.wait();
+            }
         }
+        self.state.lock()
     }
 
     /// Writes the forming group while the next one forms. Whatever happens, even a panic, those
     /// who wait for the group are told.
-    fn lead(&self, state: &mut MutexGuard<'_, State>) {
-        state.leading = true;
-        self.gather(state);
+    fn lead(&self, mut state: MutexGuard<'_, State>) {
+        state.led = Some(Arc::clone(&state.forming.outcome));
+        self.gather(&mut state);
         let room = std::mem::take(&mut state.room);
         let next = Group::in_room(state.forming.end, room);
         let group = std::mem::replace(&mut state.forming, next);
         let unsynced = state.durable < group.start.position;
-        let written = MutexGuard::unlocked(state, || {
+        let written = MutexGuard::unlocked(&mut state, || {
             catch_unwind(AssertUnwindSafe(|| self.write_and_publish(&group, unsynced)))
         });
-        state.leading = false;
+        state.led = None;
         state.callers_seen = group.caller_count + state.forming.caller_count;
+        let outcome = Arc::clone(&group.outcome);
         let panic = match written {
             Ok(written) => {
                 state.settle(&group, written);
-                self.tell_durable(state);
+                self.tell_durable(&state);
                 state.room = group.into_room();
                 None
             }
@@ -226,7 +254,13 @@ impl Log {
                 Some(panic)
             }
         };
-        self.changed.notify_all();
+        // Someone in the next group must lead it, if anyone is there already.
+        let next = (state.forming.caller_count > 0).then(|| Arc::clone(&state.forming.outcome));
+        drop(state);
+        if let Some(next) = next {
+            next.call_leader();
+        }
+        outcome.tell();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
+use crate::sync::Bell;
 use crate::types::{Entry, LogEnd};
 
 /// Batches that have their places and are encoded, and wait to be written.
@@ -65,18 +66,38 @@ pub(crate) struct Room {
     entries: Vec<Entry>,
 }
 
-/// What became of a group, once it is known.
+/// What became of a group, once it is known, and where those sleep who wait for that: each group
+/// has its own place, so that nobody is woken for another one.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome(OnceLock<Result<(), Failure>>);
+pub(crate) struct Outcome {
+    known: OnceLock<Result<(), Failure>>,
+    bell: Bell,
+}
 
 impl Outcome {
-    /// Says what became of the group. Only the first word counts.
+    /// Says what became of the group. Only the first word counts. Those who sleep must be
+    /// [told](Self::tell).
     pub(crate) fn set(&self, outcome: Result<(), Failure>) {
-        let _ = self.0.set(outcome);
+        let _ = self.known.set(outcome);
+    }
+
+    /// Wakes those who wait, once the outcome is set.
+    pub(super) fn tell(&self) {
+        self.bell.ring();
     }
 
     pub(crate) fn get(&self) -> Option<Result<()>> {
-        self.0.get().map(|outcome| outcome.as_ref().map_err(Failure::to_error).copied())
+        self.known.get().map(|outcome| outcome.as_ref().map_err(Failure::to_error).copied())
+    }
+
+    /// Waits until the group is done, or its turn to be written has come.
+    pub(super) fn wait(&self) {
+        self.bell.sleep();
+    }
+
+    /// Wakes one of those who wait, to write the group.
+    pub(super) fn call_leader(&self) {
+        self.bell.call_one();
     }
 }
 

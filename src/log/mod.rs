@@ -72,8 +72,6 @@ pub(crate) struct Log {
     segment_len_max: u64,
     follower: Arc<dyn Follow>,
     state: Mutex<State>,
-    /// Told whenever a group is done.
-    changed: Condvar,
     /// Told when a group that gathers has all callers that it may expect.
     gathered: Condvar,
     writer: Mutex<Writer>,
@@ -104,29 +102,28 @@ impl Log {
         durability: Durability,
         assign: impl FnOnce(&mut Assign<'_>) -> Result<T>,
     ) -> Result<T> {
-        let mut state = self.state.lock();
-        let (assigned, outcome) = self.place(&mut state, len, durability, assign)?;
+        let (mut state, assigned, outcome) = self.place(len, durability, assign)?;
         if state.join() {
             self.gathered.notify_one();
         }
-        self.wait(&mut state, &outcome)?;
+        self.wait(state, &outcome)?;
         Ok(assigned)
     }
 
-    /// Makes a batch part of the forming group.
+    /// Makes a batch part of the forming group, and keeps the lock.
     fn place<T>(
         &self,
-        state: &mut MutexGuard<'_, State>,
         len: u64,
         durability: Durability,
         assign: impl FnOnce(&mut Assign<'_>) -> Result<T>,
-    ) -> Result<(T, Arc<Outcome>)> {
-        let rolls = self.make_room(state, len)?;
-        let mut assigning = Assign::new(state, rolls);
+    ) -> Result<(MutexGuard<'_, State>, T, Arc<Outcome>)> {
+        let (mut state, rolls) = self.make_room(self.state.lock(), len)?;
+        let mut assigning = Assign::new(&mut state, rolls);
         let assigned = assign(&mut assigning)?;
         assigning.finish();
         state.forming.syncs |= durability == Durability::Sync;
-        Ok((assigned, Arc::clone(&state.forming.outcome)))
+        let outcome = Arc::clone(&state.forming.outcome);
+        Ok((state, assigned, outcome))
     }
 
     /// As [`Log::append`], but returns when the batch has its place. It is not written before someone
@@ -138,8 +135,7 @@ impl Log {
         durability: Durability,
         assign: impl FnOnce(&mut Assign<'_>) -> Result<T>,
     ) -> Result<(T, Written)> {
-        let mut state = self.state.lock();
-        let (assigned, outcome) = self.place(&mut state, len, durability, assign)?;
+        let (_, assigned, outcome) = self.place(len, durability, assign)?;
         Ok((assigned, Written(outcome)))
     }
 
@@ -150,26 +146,29 @@ impl Log {
         if outcome.get().is_none() && state.join() {
             self.gathered.notify_one();
         }
-        self.wait(&mut state, outcome)
+        self.wait(state, outcome)
     }
 
     /// Makes everything that is visible durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        let mut state = self.state.lock();
         for _ in 1..SYNC_TRIES {
-            match self.sync_once(&mut state) {
+            match self.sync_once() {
                 // A batch of another thread could not be written, and this sync was undone with
                 // it, though it has nothing to write.
                 Err(Error::Io { .. }) => {}
                 other => return other,
             }
         }
-        self.sync_once(&mut state)
+        self.sync_once()
     }
 
-    fn sync_once(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
+    fn sync_once(&self) -> Result<()> {
+        let mut state = self.state.lock();
         state.check()?;
-        if state.durable == state.written.position && state.forming.is_empty() && !state.leading {
+        if state.durable == state.written.position
+            && state.forming.is_empty()
+            && state.led.is_none()
+        {
             return Ok(());
         }
         state.forming.syncs = true;
@@ -185,8 +184,8 @@ impl Log {
     pub(crate) fn sync_to(&self, position: Position) -> Result<()> {
         let mut state = self.state.lock();
         // What is visible already may not be taken note of yet, by who leads.
-        while state.written.position < position && state.leading {
-            self.changed.wait(&mut state);
+        while state.written.position < position && state.led.is_some() {
+            state = self.advance(state);
         }
         if state.durable >= position {
             return Ok(());
@@ -209,7 +208,6 @@ impl Log {
             }
             Err(cause) => {
                 state.give_up();
-                self.changed.notify_all();
                 return Err(Error::OutcomeUnknown { source: Box::new(cause) });
             }
         }
@@ -305,8 +303,8 @@ impl Log {
             Status::Closing | Status::Closed => return Ok(()),
         }
         // No batch is taken any more, so this ends.
-        while state.leading || !state.forming.is_empty() {
-            self.advance(&mut state);
+        while state.led.is_some() || !state.forming.is_empty() {
+            state = self.advance(state);
         }
         let mut closed = Ok(());
         if state.durable < state.written.position {
@@ -315,7 +313,9 @@ impl Log {
             } else {
                 state.forming.syncs = true;
                 let outcome = Arc::clone(&state.forming.outcome);
-                self.wait(&mut state, &outcome)
+                let synced = self.wait(state, &outcome);
+                state = self.state.lock();
+                synced
             };
         }
         let was = std::mem::replace(&mut state.status, Status::Closed);
@@ -376,7 +376,6 @@ impl Begin {
             noter: Noter::after(directory, self.durable_note),
             durable_end: AtomicU64::new(state.durable.get()),
             state: Mutex::new(state),
-            changed: Condvar::new(),
             gathered: Condvar::new(),
             gate: writer.gate(),
             writer: Mutex::new(writer),

@@ -4,8 +4,19 @@
 //! `--cfg shuttle`, the scheduler under which `tests/schedules.rs` tries out the orders in which
 //! threads may run. Knows nothing of what they guard.
 
+mod bell;
 #[cfg(shuttle)]
 mod scheduled;
+
+/// As the standard library has them, poison and all.
+mod plain {
+    #[cfg(shuttle)]
+    pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard};
+    #[cfg(not(shuttle))]
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+}
+
+pub(crate) use self::bell::Bell;
 
 #[cfg(not(shuttle))]
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};

@@ -124,7 +124,7 @@ impl<V> Named<V> {
     /// Whether this is the name. One that is shared is known by where it is.
     #[inline]
     fn is(&self, hash: NameHash, name: &str) -> bool {
-        self.hash == hash && (ptr::eq(&*self.name, name) || *self.name == *name)
+        self.hash == hash && (ptr::eq(Arc::as_ptr(&self.name), name) || *self.name == *name)
     }
 }
 
