@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::error::Error;
+use crate::inspect::notation::escaped;
 #[cfg(feature = "json")]
-use crate::inspect::json::{Object, Quoted};
+use crate::inspect::notation::{Object, Quoted};
 use crate::inspect::segment_file;
-use crate::inspect::text::escaped;
 #[cfg(feature = "json")]
 use crate::log::CONSUMERS;
 #[cfg(feature = "json")]

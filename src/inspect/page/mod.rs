@@ -14,10 +14,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::inspect::figures::{counted, grouped, short_time, size, span, span_ns};
+use crate::inspect::notation::{counted, grouped, short_time, size, span, span_ns};
 use crate::inspect::page::html::escape;
-use crate::inspect::tally::NameCounts;
-use crate::inspect::{ConsumerSummary, Inspection, SegmentSummary, Statistics, segment_file};
+use crate::inspect::{
+    ConsumerSummary, Inspection, NameCounts, SegmentSummary, Statistics, segment_file,
+};
 use crate::types::Timestamp;
 
 /// The most findings that are listed.
