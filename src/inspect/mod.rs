@@ -41,7 +41,7 @@ pub use lines::{TextStyles, push_hex_event, push_text_line, text_line};
 pub use lines::{cloud_event, json_line, push_cloud_event, push_exact_json_line, push_json_line};
 #[cfg(feature = "json")]
 pub(crate) use notation::{LINE_VERSION, Object};
-pub use notation::{escaped_text, push_hex_dump};
+pub use notation::{error_text, escaped_text, push_hex_dump};
 #[cfg(feature = "cli")]
 pub use page::report_page;
 pub use reading::{Salvaged, Selected, Selection, TIME_FORMS, parse_time};

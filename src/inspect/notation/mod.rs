@@ -1,7 +1,8 @@
-//! How things are written, whatever they are of: text, numbers, bytes, tables, and objects of JSON.
+//! How things are written, whatever they are of: text, numbers, bytes, tables, errors, objects of JSON.
 //!
 //! Owns what is said in the same way in several rooms. Knows nothing of events and stores.
 
+mod error;
 mod escape;
 #[cfg(feature = "cli")]
 mod figures;
@@ -10,6 +11,7 @@ mod hex;
 mod object;
 mod table;
 
+pub use error::error_text;
 pub use escape::escaped_text;
 #[cfg(feature = "json")]
 pub(in crate::inspect) use escape::push_escaped;
