@@ -14,7 +14,8 @@ const HEX_LEN_MAX: usize = 16;
 
 /// What is written around the parts of a line, so that a terminal shows them in colours.
 ///
-/// By default nothing.
+/// By default nothing. The caller chooses what, so that no feature is needed; the charts of the feature `cli`
+/// choose their colours, and `Paint` only says whether they have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextStyles {
     place: String,

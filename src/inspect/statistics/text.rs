@@ -27,7 +27,8 @@ const LABEL_WIDTH: usize = 14;
 /// Columns of a name.
 const NAME_WIDTH: usize = 38;
 
-/// Whether text has colours.
+/// Whether charts have colours, which they choose themselves. For lines of events the caller chooses them,
+/// with [`TextStyles`](crate::inspect::TextStyles).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Paint {
     /// It has none.
