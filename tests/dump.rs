@@ -2,103 +2,19 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::SystemTime;
 
-use annals::{
-    Batch, Clock, ContentType, EventId, Expected, NewEvent, Options, Position, Store, Timestamp,
-};
-use tempfile::TempDir;
-
-/// 2018-02-07T01:26:13.84Z.
-const NOW: Timestamp = Timestamp::from_millis(1_517_966_773_840);
-
-/// A clock that stands still, so that recorded times are one nanosecond apart.
-#[derive(Debug)]
-struct StoppedClock;
-
-impl Clock for StoppedClock {
-    fn now(&self) -> Timestamp {
-        NOW
-    }
-}
-
-/// A place for a store that goes when it is dropped.
-struct Place {
-    _dir: TempDir,
-    path: PathBuf,
-}
-
-impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self { path: dir.path().join("shop.annals"), _dir: dir }
-    }
-
-    fn open(&self) -> Store {
-        Options::new().clock(StoppedClock).segment_len_max(4 << 10).open(&self.path).unwrap()
-    }
-
-    /// Runs `annals-dump COMMAND <store> ARGS`.
-    fn dump(&self, command: &str, args: &[&str]) -> Dumped {
-        let output = dumper().arg(command).arg(&self.path).args(args).output().unwrap();
-        Dumped::of(output)
-    }
-
-    fn segment(&self, first: u64) -> PathBuf {
-        self.path.join(annals::inspect::segment_file(Position::new(first)))
-    }
-
-    /// Takes away the notes of how far the log was durable.
-    fn forget_end(&self) {
-        for note in ["clean", "durable"] {
-            fs::remove_file(self.path.join(note)).unwrap();
-        }
-    }
-
-    /// Flips the lowest bit of the byte in the middle of `text`, where it first stands.
-    fn damage(&self, segment: u64, text: &str) {
-        let mut bytes = fs::read(self.segment(segment)).unwrap();
-        let at = bytes.windows(text.len()).position(|bytes| bytes == text.as_bytes()).unwrap();
-        bytes[at + text.len() / 2] ^= 1;
-        fs::write(self.segment(segment), bytes).unwrap();
-    }
-}
-
-fn dumper() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_annals-dump"))
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Dumped {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Dumped {
-    fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// What was printed, if all was well.
-    fn sound(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
-        self.out
-    }
-}
-
-fn id(n: u8) -> EventId {
-    EventId::from_bytes([n; 16])
-}
+use annals::{Batch, ContentType, Expected, NewEvent, Store};
+use common::dumper::{Dumped, NOW, Place, dumper, id};
 
 /// One event of every kind that is shown differently.
 fn variety() -> Place {
@@ -189,11 +105,7 @@ fn events_as_text_are_one_line_each_that_does_nothing_to_a_terminal() {
 #[test]
 fn events_are_chosen_by_stream_place_number_and_direction() {
     let place = variety();
-    let positions = |args: &[&str]| {
-        let out = place.dump("events", args).sound();
-        let position = |line: &str| line.split(' ').next().unwrap().to_owned();
-        out.lines().map(position).collect::<Vec<_>>().join(" ")
-    };
+    let positions = |args: &[&str]| place.dump("events", args).positions();
     assert_eq!(positions(&["--stream", "購物車-42"]), "0 1");
     assert_eq!(positions(&["--stream", "nobody"]), "");
     assert_eq!(positions(&["--from", "5"]), "5 6");

@@ -9,24 +9,17 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use annals::inspect::segment_file;
 use annals::{IndexRecovery, Position, Store};
+use common::dumper::Dumped;
 use common::{Book, assert_agrees, place, small};
 use tempfile::TempDir;
 
 struct Place {
     dir: TempDir,
-}
-
-/// What a run of the program gave.
-#[derive(Debug, PartialEq, Eq)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
 }
 
 impl Place {
@@ -55,11 +48,11 @@ impl Place {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
-        Ran::of(self.command(args).stdin(Stdio::null()).output().unwrap())
+    fn run(&self, args: &[&str]) -> Dumped {
+        Dumped::of(self.command(args).stdin(Stdio::null()).output().unwrap())
     }
 
-    fn run_with(&self, args: &[&str], input: &str) -> Ran {
+    fn run_with(&self, args: &[&str], input: &str) -> Dumped {
         let mut command = self.command(args);
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap();
@@ -69,7 +62,7 @@ impl Place {
         let output = child.wait_with_output().unwrap();
         // Whoever stops at a bad line has no use for the rest.
         let _ = write.join().unwrap();
-        Ran::of(output)
+        Dumped::of(output)
     }
 
     fn events(&self, name: &str) -> u64 {
@@ -94,27 +87,6 @@ impl Place {
             .collect();
         names.sort();
         names[1].trim_end_matches(".seg").parse().unwrap()
-    }
-}
-
-impl Ran {
-    fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    fn sound(self) -> String {
-        assert_eq!((self.code, &*self.err), (Some(0), ""), "{}", self.out);
-        self.out
-    }
-
-    fn failed(self, code: i32, err: &str) -> String {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert!(self.err.starts_with("annals-dump: ") && self.err.contains(err), "{self:?}");
-        self.out
     }
 }
 
@@ -161,7 +133,7 @@ fn a_repair_that_loses_events_is_said_first_and_done_when_asked_for() {
     let book = place.filled("shop");
     let second = place.second_segment("shop");
     place.damage("shop", second, 300);
-    assert_eq!(place.run(&["repair", "shop", "--dry-run"]).code, Some(1));
+    assert_eq!(place.run(&["repair", "shop", "--dry-run"]).code, 1);
     let before = place.run(&["verify", "shop"]);
     let out = place.run(&["repair", "shop"]).failed(1, "nothing was changed");
     assert!(out.starts_with("would be done\ndamage: ") && out.contains("removed: "), "{out}");
@@ -262,12 +234,12 @@ fn an_export_of_a_damaged_store_ends_where_it_is_damaged() {
     place.damage("shop", second, 300);
     let ran = place.run(&["export", "shop"]);
     let (code, lines) = (ran.code, ran.out.lines().count());
-    assert_eq!(code, Some(1), "{}", ran.err);
+    assert_eq!(code, 1, "{}", ran.err);
     assert!(ran.err.contains("is corrupt at byte"), "{}", ran.err);
     assert!(lines > 0 && lines < book.events.len());
     // Behind the damage there is more, which goes into another store at other places.
     let salvaged = place.run(&["export", "shop", "--keep-going"]);
-    assert_eq!(salvaged.code, Some(1));
+    assert_eq!(salvaged.code, 1);
     assert!(salvaged.err.contains("lost"), "{}", salvaged.err);
     let rest = salvaged.out.lines().count();
     assert!(rest > lines && rest < book.events.len());
@@ -275,7 +247,7 @@ fn an_export_of_a_damaged_store_ends_where_it_is_damaged() {
     assert_eq!(place.events("rest"), u64::try_from(rest).unwrap());
     // What is sound of it can be imported, up to its last whole batch.
     let imported = place.run_with(&["import", "copy"], &ran.out);
-    assert!(imported.code == Some(0) || imported.err.contains("within the batch"), "{imported:?}");
+    assert!(imported.code == 0 || imported.err.contains("within the batch"), "{imported:?}");
 }
 
 #[test]
@@ -328,7 +300,7 @@ fn options_that_do_not_go_together_are_refused_before_anything_is_done() {
         &["repair", "new", "--dry-run", "--accept-loss"],
     ] {
         let ran = place.run(args);
-        assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
+        assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
         assert!(!ran.err.is_empty() && ran.out.is_empty());
     }
     assert!(!place.path("new").exists());
@@ -362,7 +334,7 @@ fn equal_lines_of_two_files_with_one_name_are_two_events() {
 fn what_an_input_says_does_nothing_to_a_terminal() {
     let place = Place::new();
     let ran = place.run_with(&["import", "copy"], "{\"v\":1,\"\\u001b[31mred\\u0007\":1}\n");
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, 1);
     assert!(ran.err.contains("\\u{1b}[31mred\\u{7}"), "{}", ran.err);
     assert!(!ran.err.trim_end().contains(char::is_control), "{:?}", ran.err);
 }

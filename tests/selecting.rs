@@ -2,96 +2,22 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[expect(clippy::allow_attributes, reason = "what a file uses of it differs")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "what a file uses of it differs")]
+mod common;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use annals::inspect::{Inspection, Salvaged, Selection, segment_file};
-use annals::{
-    Clock, ContentType, Cursor, Event, EventId, Expected, NewEvent, Options, Position, Store,
-    Timestamp,
-};
+use annals::{ContentType, Cursor, Event, Expected, NewEvent, Options, Position, Store};
+use common::dumper::{Dumped, Place, id};
 use fastrand::Rng;
-use tempfile::TempDir;
 
-/// 2018-02-07T01:26:13.84Z.
-const NOW: Timestamp = Timestamp::from_millis(1_517_966_773_840);
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A clock that stands still, so that recorded times are one nanosecond apart.
-#[derive(Debug)]
-struct StoppedClock;
-
-impl Clock for StoppedClock {
-    fn now(&self) -> Timestamp {
-        NOW
-    }
-}
-
-struct Place {
-    _dir: TempDir,
-    path: PathBuf,
-}
-
-impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self { path: dir.path().join("shop.annals"), _dir: dir }
-    }
-
-    fn open(&self) -> Store {
-        Options::new().clock(StoppedClock).segment_len_max(4 << 10).open(&self.path).unwrap()
-    }
-
-    /// `annals-dump` with `args`, in which `STORE` stands for the store.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_annals-dump"));
-        for arg in args {
-            match *arg {
-                "STORE" => command.arg(&self.path),
-                arg => command.arg(arg),
-            };
-        }
-        for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
-            command.env_remove(variable);
-        }
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> (i32, String, String) {
-        let output = self.command(args).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    }
-
-    /// What is printed, if all is well.
-    fn sound(&self, args: &[&str]) -> String {
-        let (code, out, err) = self.run(args);
-        assert_eq!((code, err.as_str()), (0, ""), "{args:?}: {out}");
-        out
-    }
-
-    /// The positions that are printed as text.
-    fn positions(&self, args: &[&str]) -> String {
-        let out = self.sound(args);
-        let position = |line: &str| line.split(' ').next().unwrap().to_owned();
-        out.lines().map(position).collect::<Vec<_>>().join(" ")
-    }
-
-    /// What is said of wrong arguments.
-    fn refused(&self, args: &[&str]) -> String {
-        let (code, out, err) = self.run(args);
-        assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
-        err
-    }
-}
-
-fn id(n: u8) -> EventId {
-    EventId::from_bytes([n; 16])
-}
 
 /// Two events with all there is, one without anything, and bytes.
 fn shop() -> Place {
@@ -239,7 +165,7 @@ fn what_stands_behind_a_selection_may_be_damaged() {
 #[test]
 fn events_are_chosen_by_names_places_and_times() {
     let place = shop();
-    let chosen = |args: &[&str]| place.positions(&[&["events", "STORE"], args].concat());
+    let chosen = |args: &[&str]| place.run(&[&["events", "STORE"], args].concat()).positions();
     assert_eq!(chosen(&["--stream", "odd", "--stream", "odder"]), "2 3 4");
     assert_eq!(chosen(&["--prefix", "odd"]), "2 3 4");
     assert_eq!(chosen(&["--prefix", "odd", "--stream", "odd"]), "2 3");
@@ -259,7 +185,7 @@ fn events_are_chosen_by_names_places_and_times() {
 fn a_time_that_cannot_be_read_is_refused_with_those_that_can() {
     let place = shop();
     for time in ["soon", "2h", "2018-13-01", "2018-02-07T01:26:13", "9999 years ago", ""] {
-        let err = place.refused(&["events", "STORE", "--since", time]);
+        let err = place.run(&["events", "STORE", "--since", time]).refused();
         assert!(err.contains("2018-02-07T01:26:13Z") && err.contains("3 days ago"), "{err}");
     }
 }
@@ -268,7 +194,7 @@ fn a_time_that_cannot_be_read_is_refused_with_those_that_can() {
 fn events_are_printed_as_cloud_events() {
     let place = shop();
     let source = format!("urn:uuid:{}", Inspection::open(&place.path).unwrap().id());
-    let out = place.sound(&["events", "STORE", "--format", "cloudevents"]);
+    let out = place.run(&["events", "STORE", "--format", "cloudevents"]).sound();
     let lines: Vec<_> = out.lines().map(|line| line.replace(&source, "urn:uuid:S")).collect();
     let expected = [
         r#"{"specversion":"1.0","id":"01010101-0101-0101-0101-010101010101","source":"urn:uuid:S","type":"item-added","subject":"購物車-42","time":"2018-02-07T01:26:13.840000000Z","datacontenttype":"application/json","sequence":"00000000000000000000","revision":"0","data":{   "one": 1.0 }}"#,
@@ -296,7 +222,7 @@ fn events_are_printed_with_their_payloads_in_hexadecimal() {
 00000006
 4  2018-02-07T01:26:13.840000002Z  odder@0  empty
 ";
-    assert_eq!(place.sound(&["events", "STORE", "--from", "2", "--format", "hex"]), expected);
+    assert_eq!(place.run(&["events", "STORE", "--from", "2", "--format", "hex"]).sound(), expected);
 }
 
 #[test]
@@ -306,9 +232,9 @@ fn colours_are_there_when_they_are_asked_for_and_in_text_alone() {
     let plain = "4  2018-02-07T01:26:13.840000002Z  odder@0  empty\n";
     let colored = "\u{1b}[2m4  2018-02-07T01:26:13.840000002Z\u{1b}[0m  \
                    \u{1b}[36modder@0\u{1b}[0m  \u{1b}[32mempty\u{1b}[0m\n";
-    assert_eq!(place.sound(&args), plain);
-    assert_eq!(place.sound(&[&args[..], &["--color", "always"]].concat()), colored);
-    assert_eq!(place.sound(&[&["--color", "always"], &args[..]].concat()), colored);
+    assert_eq!(place.run(&args).sound(), plain);
+    assert_eq!(place.run(&[&args[..], &["--color", "always"]].concat()).sound(), colored);
+    assert_eq!(place.run(&[&["--color", "always"], &args[..]].concat()).sound(), colored);
     let with = |variable: &str, color: &str| {
         let args = [&args[..], &["--color", color]].concat();
         let output = place.command(&args).env(variable, "1").output().unwrap();
@@ -318,33 +244,33 @@ fn colours_are_there_when_they_are_asked_for_and_in_text_alone() {
     assert_eq!(with("CLICOLOR_FORCE", "never"), plain);
     assert_eq!(with("NO_COLOR", "auto"), plain);
     assert_eq!(with("NO_COLOR", "always"), colored);
-    let json = place.sound(&["events", "STORE", "--format", "jsonl"]);
-    let colored = place.sound(&["events", "STORE", "--format", "jsonl", "--color", "always"]);
+    let json = place.run(&["events", "STORE", "--format", "jsonl"]).sound();
+    let colored = place.run(&["events", "STORE", "--format", "jsonl", "--color", "always"]).sound();
     assert_eq!(json, colored);
 }
 
 #[test]
 fn the_last_events_are_printed_oldest_first() {
     let place = many();
-    let last = |args: &[&str]| place.positions(&[&["tail", "STORE"], args].concat());
+    let last = |args: &[&str]| place.run(&[&["tail", "STORE"], args].concat()).positions();
     assert_eq!(last(&[]), "50 51 52 53 54 55 56 57 58 59");
     assert_eq!(last(&["-n", "2"]), last(&[])[last(&[]).len() - 5..]);
     assert_eq!((last(&["-n", "0"]), last(&["-n", "0", "--keep-going"])), Default::default());
     assert_eq!(last(&["--count", "2", "--keep-going"]), last(&["-n", "2"]));
     assert_eq!(last(&["-n", "1000", "--keep-going"]), last(&["-n", "1000"]));
-    assert_eq!(last(&["-n", "1000"]), place.positions(&["events", "STORE"]));
-    let of_type = place.positions(&["events", "STORE", "--type", "x", "--to", "30"]);
+    assert_eq!(last(&["-n", "1000"]), place.run(&["events", "STORE"]).positions());
+    let of_type = place.run(&["events", "STORE", "--type", "x", "--to", "30"]).positions();
     let of_type: Vec<_> = of_type.split(' ').collect();
     let expected = of_type[of_type.len() - 3..].join(" ");
     assert_eq!(last(&["-n", "3", "--type", "x", "--to", "30"]), expected);
-    let out = place.sound(&["tail", "STORE", "-n", "1", "--format", "jsonl"]);
+    let out = place.run(&["tail", "STORE", "-n", "1", "--format", "jsonl"]).sound();
     assert!(out.starts_with("{\"v\":1,\"position\":"), "{out}");
 }
 
 #[test]
 fn one_event_is_shown_whole() {
     let place = shop();
-    let out = place.sound(&["show", "STORE", "1"]);
+    let out = place.run(&["show", "STORE", "1"]).sound();
     let file = fs::read(place.path.join(segment_file(Position::START))).unwrap();
     let sum = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
     let start = 64 + usize::try_from(sum(64 + 8)).unwrap();
@@ -393,26 +319,26 @@ fn one_event_is_shown_whole() {
 #[test]
 fn an_event_is_shown_as_json_as_bytes_and_as_its_payload_alone() {
     let place = shop();
-    let json = place.sound(&["show", "STORE", "1", "--format", "jsonl"]);
+    let json = place.run(&["show", "STORE", "1", "--format", "jsonl"]).sound();
     let line =
-        place.sound(&["events", "STORE", "--from", "1", "--limit", "1", "--format", "jsonl"]);
+        place.run(&["events", "STORE", "--from", "1", "--limit", "1", "--format", "jsonl"]).sound();
     assert!(json.starts_with(line.trim_end().trim_end_matches('}')), "{json}");
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["segment_file"], "log/00000000000000000000.seg");
     assert_eq!(value["chain"], value["checksum_before"]);
     assert_eq!((&value["batch_start"], &value["batch_end"]), (&0.into(), &2.into()));
-    let hex = place.sound(&["show", "STORE", "1", "--format", "hex"]);
+    let hex = place.run(&["show", "STORE", "1", "--format", "hex"]).sound();
     assert!(hex.contains("|a \"cup\"") || hex.contains("user=7"), "{hex}");
     let raw = place.command(&["show", "STORE", "2", "--format", "raw"]).output().unwrap();
     assert_eq!(raw.stdout, (0..20).collect::<Vec<u8>>());
-    let binary = place.sound(&["show", "STORE", "2"]);
+    let binary = place.run(&["show", "STORE", "2"]).sound();
     assert!(binary.contains("payload\n00000000  00 01 02 03"), "{binary}");
 }
 
 #[test]
 fn what_cannot_be_shown_is_said_with_1() {
     let place = shop();
-    let (code, out, err) = place.run(&["show", "STORE", "5"]);
+    let Dumped { code, out, err } = place.run(&["show", "STORE", "5"]);
     let said = "annals-dump: there is no event at position 5: the log ends at 5\n";
     assert_eq!((code, out.as_str(), err.as_str()), (1, "", said));
     let file = place.path.join(segment_file(Position::START));
@@ -420,7 +346,7 @@ fn what_cannot_be_shown_is_said_with_1() {
     let at = bytes.windows(3).position(|bytes| bytes == b"k-1").unwrap();
     bytes[at] ^= 1;
     fs::write(&file, &bytes).unwrap();
-    let (code, out, err) = place.run(&["show", "STORE", "1"]);
+    let Dumped { code, out, err } = place.run(&["show", "STORE", "1"]);
     assert_eq!(code, 1);
     assert!(err.contains("expected a record that matches its checksum"), "{err}");
     for text in
@@ -429,17 +355,17 @@ fn what_cannot_be_shown_is_said_with_1() {
         assert!(out.contains(text), "{text:?} in {out}");
     }
     for format in ["jsonl", "raw"] {
-        let (code, out, _) = place.run(&["show", "STORE", "1", "--format", format]);
+        let Dumped { code, out, .. } = place.run(&["show", "STORE", "1", "--format", format]);
         assert_eq!((code, out.as_str()), (1, ""));
     }
     // Those beside it are shown, with what is not known of them.
-    let (code, out, err) = place.run(&["show", "STORE", "2"]);
+    let Dumped { code, out, err } = place.run(&["show", "STORE", "2"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.contains("that of the record before not known: it is damaged"), "{out}");
     assert!(out.contains("place in its batch    not known: it is damaged"), "{out}");
-    assert!(place.run(&["show", "STORE", "0"]).1.contains("place in its batch    not known"));
+    assert!(place.run(&["show", "STORE", "0"]).out.contains("place in its batch    not known"));
     fs::remove_file(&file).unwrap();
-    let (code, out, err) = place.run(&["show", "STORE", "1"]);
+    let Dumped { code, out, err } = place.run(&["show", "STORE", "1"]);
     assert_eq!(code, 1, "{out}");
     assert!(err.contains("expected the first segment"), "{err}");
 }
@@ -558,23 +484,23 @@ fn the_last_events_are_followed_by_what_comes() {
 fn following_refuses_what_would_end_it_and_what_is_no_store() {
     let place = shop();
     for args in [&["--reverse"][..], &["--to", "3"], &["--until", "now"], &["--keep-going"]] {
-        let err = place.refused(&[&["events", "STORE", "--follow"], args].concat());
+        let err = place.run(&[&["events", "STORE", "--follow"], args].concat()).refused();
         assert!(err.contains("cannot be used with"), "{err}");
     }
-    place.refused(&["tail", "STORE", "--follow", "--to", "3"]);
+    place.run(&["tail", "STORE", "--follow", "--to", "3"]).refused();
     let nothing = Place::new();
     for command in ["events", "tail"] {
-        let (code, out, err) = nothing.run(&[command, "STORE", "--follow"]);
+        let Dumped { code, out, err } = nothing.run(&[command, "STORE", "--follow"]);
         assert_eq!((code, out.as_str()), (3, ""), "{err}");
     }
-    assert_eq!(nothing.run(&["show", "STORE", "0"]).0, 3);
+    assert_eq!(nothing.run(&["show", "STORE", "0"]).code, 3);
 }
 
 #[test]
 fn each_reading_command_has_an_example() {
     let place = Place::new();
     for command in ["events", "tail", "show"] {
-        let help = place.sound(&[command, "--help"]);
+        let help = place.run(&[command, "--help"]).sound();
         assert!(help.contains("Example"), "{help}");
         assert!(help.contains(&format!("annals-dump {command} quakes.annals")), "{help}");
     }

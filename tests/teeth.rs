@@ -571,7 +571,7 @@ const TEETH: &[Tooth] = &[
     ),
     tooth(
         "an exported payload is exact",
-        "src/inspect/json.rs",
+        "src/inspect/lines/json.rs",
         "json.len() == payload.len() && (",
         "!payload.is_empty() && (",
         &["moving"],

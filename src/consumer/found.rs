@@ -3,17 +3,13 @@
 //! Owns what slots, lists of parked events and batches in the log say together. Only reads.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use crate::consumer::place::Place;
 use crate::cursor::Source;
-use crate::directory::{Directory, read_small};
+use crate::directory::Directory;
 use crate::error::{Error, Result};
-use crate::format::{
-    PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedEntry, ParkedFile, SLOTS_LEN, Slot, consumer_file,
-    consumer_of_file,
-};
-use crate::log::CONSUMERS;
+use crate::format::{PARKED_SUFFIX, ParkedEntry, Slot, consumer_file, consumer_of_file};
+use crate::log::{CONSUMERS, list_consumers, read_parked, read_slot};
 use crate::types::{Position, StoreId};
 
 /// A consumer whose files are sound.
@@ -62,14 +58,14 @@ type FoundConsumers = BTreeMap<Box<str>, Result<FoundConsumer, &'static str>>;
 /// Finds the consumers of the store that `source` reads.
 pub(crate) fn find_consumers(source: &Source) -> Result<FoundConsumers> {
     let directory = &**source.segments().directory();
-    let files = match directory.list(CONSUMERS) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        listed => listed.map_err(Error::io("list", &directory.path_of(CONSUMERS)))?,
-    };
+    let files = list_consumers(directory)?;
     let visible = source.visible()?.position;
     let mut found = FoundConsumers::new();
     for name in files.iter().filter_map(|file| consumer_of_file(file)) {
-        let consumer = read(directory, source.segments().store(), &name, visible)?;
+        let consumer = match read(directory, source.segments().store(), &name, visible) {
+            Err(Error::CorruptFile { expected, .. }) => Err(expected),
+            read => Ok(read?),
+        };
         found.insert(name.into_boxed_str(), consumer);
     }
     read_log(source, visible, &mut found)?;
@@ -81,32 +77,20 @@ fn read(
     store: StoreId,
     name: &str,
     visible: Position,
-) -> Result<Result<FoundConsumer, &'static str>> {
-    let file = format!("{CONSUMERS}/{}", consumer_file(name));
-    let small = |file: &str, len_max| {
-        let path = directory.path_of(file);
-        read_small(directory, file, len_max).map_err(Error::io("read", &path))
-    };
-    let slot = match Slot::latest(&small(&file, SLOTS_LEN)?.unwrap_or_default()) {
-        Ok(slot) if slot.store == store => slot,
-        Ok(_) => return Ok(Err("a consumer of this store")),
-        Err(fault) => return Ok(Err(fault.0)),
-    };
-    let list = small(&format!("{file}{PARKED_SUFFIX}"), PARKED_FILE_LEN_MAX)?;
-    let parked = match list.as_deref().map(ParkedFile::decode) {
-        None => Vec::new(),
-        // What is not there could not be given again.
-        Some(Ok(mut list)) if list.store == store => {
-            list.entries.retain(|entry| entry.position < visible);
-            list.entries
-        }
-        Some(Ok(_)) => return Ok(Err("parked events of this store")),
-        Some(Err(fault)) => return Ok(Err(fault.0)),
-    };
+) -> Result<FoundConsumer> {
+    let file = consumer_file(name);
+    let slot = read_slot(directory, store, &file)?.ok_or_else(|| Error::CorruptFile {
+        path: directory.path_of(&format!("{CONSUMERS}/{file}")),
+        expected: "a file of 16,384 bytes",
+    })?;
+    let list = read_parked(directory, store, &format!("{file}{PARKED_SUFFIX}"))?;
+    let mut parked = list.map_or_else(Vec::new, |list| list.entries);
+    // What is not there could not be given again.
+    parked.retain(|entry| entry.position < visible);
     let place = Place { end: slot.position, pending: slot.pending.clone() };
     // What was not durable when it was kept may be gone, and the log have gone another way.
     let log_from = slot.log_from.filter(|from| *from <= visible);
-    Ok(Ok(FoundConsumer { slot, parked, place, batch_end: None, log_from }))
+    Ok(FoundConsumer { slot, parked, place, batch_end: None, log_from })
 }
 
 /// Takes over what batches have said that are younger than what is kept.

@@ -24,57 +24,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#[cfg(feature = "cli")]
-mod bars;
-#[cfg(feature = "json")]
-mod cloud;
-mod consumers;
-mod escape;
-#[cfg(feature = "cli")]
-mod figures;
-mod hex;
 mod inspection;
-#[cfg(feature = "json")]
-mod json;
-mod look;
+mod lines;
+mod notation;
 #[cfg(feature = "cli")]
 mod page;
+mod reading;
 mod record;
-#[cfg(feature = "json")]
-mod record_json;
-mod salvage;
-mod segments;
-mod selection;
 mod statistics;
-#[cfg(feature = "json")]
-mod statistics_json;
-mod streams;
-mod table;
-mod tally;
-mod text;
-mod time_argument;
+mod tables;
 mod verdict;
 
-#[cfg(feature = "cli")]
-pub use bars::{Paint, statistics_text};
-#[cfg(feature = "json")]
-pub use cloud::{cloud_event, push_cloud_event};
-pub use consumers::{ConsumerSummary, consumer_table};
-pub use hex::{push_hex_dump, push_hex_event};
 pub use inspection::Inspection;
+pub use lines::{TextStyles, push_hex_event, push_text_line, text_line};
 #[cfg(feature = "json")]
-pub(crate) use json::{LINE_VERSION, Object};
+pub use lines::{cloud_event, json_line, push_cloud_event, push_exact_json_line, push_json_line};
 #[cfg(feature = "json")]
-pub use json::{json_line, push_exact_json_line, push_json_line};
+pub(crate) use notation::{LINE_VERSION, Object};
+pub use notation::{error_text, escaped_text, push_hex_dump};
 #[cfg(feature = "cli")]
 pub use page::report_page;
+pub use reading::{Salvaged, Selected, Selection, TIME_FORMS, parse_time};
 pub use record::{DamagedRecord, FoundRecord, RecordField, ShownRecord};
-pub use salvage::Salvaged;
-pub use segments::{SegmentState, SegmentSummary, segment_file, segment_table};
-pub use selection::{Selected, Selection};
-pub use statistics::{SizeStep, Statistics, TimeStep};
-pub use streams::{StreamOrder, StreamSummary, stream_table};
-pub use tally::{NameCount, NameCounts};
-pub use text::{TextStyles, escaped_text, push_text_line, text_line};
-pub use time_argument::{TIME_FORMS, parse_time};
+pub use statistics::{NameCount, NameCounts, SizeStep, Statistics, TimeStep};
+#[cfg(feature = "cli")]
+pub use statistics::{Paint, statistics_text};
+pub use tables::{
+    ConsumerSummary, SegmentState, SegmentSummary, StreamOrder, StreamSummary, consumer_table,
+    segment_file, segment_table, stream_table,
+};
 pub use verdict::report_text;

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::error::Error;
+use crate::inspect::notation::escaped;
 #[cfg(feature = "json")]
-use crate::inspect::json::{Object, Quoted};
+use crate::inspect::notation::{Object, Quoted, error_text};
 use crate::inspect::segment_file;
-use crate::inspect::text::escaped;
 #[cfg(feature = "json")]
 use crate::log::CONSUMERS;
 #[cfg(feature = "json")]
@@ -93,7 +93,7 @@ impl Damage {
             other => {
                 object.value("file", "null");
                 object.value("offset", "null");
-                object.string("error", &with_causes(other));
+                object.string("error", &error_text(other));
             }
         }
         push_positions(&mut object, &self.positions);
@@ -108,18 +108,6 @@ fn in_store(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().and_then(Path::file_name).filter(|folder| *folder == CONSUMERS);
     folder.map_or_else(|| name.clone().into_owned(), |_| format!("{CONSUMERS}/{name}"))
-}
-
-/// An error, and what caused it.
-#[cfg(feature = "json")]
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(feature = "json")]

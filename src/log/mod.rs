@@ -5,6 +5,7 @@
 
 mod assign;
 mod commit;
+mod consumers;
 mod counts;
 mod decide;
 mod gate;
@@ -37,6 +38,7 @@ use crate::segment::records_start;
 use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::types::{Entry, LogEnd, Position};
 
+pub(crate) use consumers::{CONSUMERS, list_consumers, read_parked, read_slot};
 pub(crate) use meta::{META, read_meta};
 pub(crate) use noter::DURABLE_NOTE;
 pub(crate) use recover::{UnrecoveredLog, create, refuse_segments, witnessed_end};
@@ -56,8 +58,6 @@ pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const QUARANTINE: &str = "quarantine";
 /// There while a first backup to this directory is not finished, and no store exists here yet.
 pub(crate) const COPYING: &str = "copying";
-/// The folder of the consumers' places.
-pub(crate) const CONSUMERS: &str = "consumers";
 
 /// Follows the log: is told of events before readers see them.
 pub(crate) trait Follow: Debug + Send + Sync {

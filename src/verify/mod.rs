@@ -47,7 +47,6 @@ use crate::types::{Address, LogEnd, Position};
 use crate::verify::fingerprint::Fingerprint;
 
 pub(crate) use damaged::{Damaged, is_damage};
-pub(crate) use files::list_consumers;
 pub(crate) use meta::{FoundMeta, find_meta};
 pub(crate) use walk::{MayBeUnsealed, Walked, walk};
 

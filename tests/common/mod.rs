@@ -1,6 +1,9 @@
 //! What the integration tests share: a place for a store, a book of what was appended to it, and
 //! the comparison of the two.
 
+#[cfg(feature = "cli")]
+pub(crate) mod dumper;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;

@@ -1,11 +1,10 @@
 //! What is said on stderr, and the exit code that goes with it.
 
-use std::error::Error as _;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use annals::Error;
-use annals::inspect::{Inspection, escaped_text, segment_file};
+use annals::inspect::{Inspection, error_text, escaped_text};
 
 /// Damage, or something else that is not as it should be, was found.
 pub(crate) const FOUND: u8 = 1;
@@ -83,16 +82,7 @@ impl Finding {
 impl From<&Error> for Finding {
     /// Says what went wrong, where, and why.
     fn from(error: &Error) -> Self {
-        let mut text = error.to_string();
-        if let Error::Corrupt { segment, .. } = error {
-            text.extend([" (", &segment_file(*segment), ")"]);
-        }
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text.extend([": ", &error.to_string()]);
-            cause = error.source();
-        }
-        Self { text, exit_code: exit_code(error) }
+        Self { text: error_text(error), exit_code: exit_code(error) }
     }
 }
 

@@ -11,7 +11,7 @@ use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::element::{PathElement, Rectangle};
 use plotters::style::{Color, RGBColor};
 
-use crate::inspect::figures::scaled;
+use crate::inspect::notation::scaled;
 use crate::inspect::page::html::escape;
 
 /// Units from left to right of a chart of columns; all lengths of steps up to 60 divide it evenly,

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::inspect::figures::{counted, grouped, power_size, share, size, span, span_ns, time};
+use crate::inspect::notation::{counted, grouped, power_size, share, size, span, span_ns, time};
 use crate::inspect::page::charts::{self, Column, Ink};
 use crate::inspect::page::html::{Side, card, name, nothing, table};
-use crate::inspect::tally::{NameCount, NameCounts};
-use crate::inspect::{SizeStep, Statistics};
+use crate::inspect::{NameCount, NameCounts, SizeStep, Statistics};
 use crate::types::Timestamp;
 
 /// The most types, and streams, that are listed.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::inspect::figures::{counted, grouped, share, short_time, size};
+use crate::inspect::notation::{counted, grouped, share, short_time, size};
 use crate::inspect::page::charts::{self, Ink};
 use crate::inspect::page::html::{Side, card, name, nothing, table};
 use crate::inspect::{ConsumerSummary, SegmentState, SegmentSummary, segment_file};

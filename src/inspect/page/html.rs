@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::inspect::escape::push_escaped;
-use crate::inspect::text::escaped;
+use crate::inspect::notation::{escaped, push_escaped};
 
 /// `text` as it may stand between tags and in attributes. Control characters, and those that turn
 /// the direction of writing, are escaped as they are for a terminal.

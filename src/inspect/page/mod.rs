@@ -14,10 +14,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::inspect::figures::{counted, grouped, short_time, size, span, span_ns};
+use crate::inspect::notation::{counted, error_text, grouped, short_time, size, span, span_ns};
 use crate::inspect::page::html::escape;
-use crate::inspect::tally::NameCounts;
-use crate::inspect::{ConsumerSummary, Inspection, SegmentSummary, Statistics, segment_file};
+use crate::inspect::{ConsumerSummary, Inspection, NameCounts, SegmentSummary, Statistics};
 use crate::types::Timestamp;
 
 /// The most findings that are listed.
@@ -79,7 +78,7 @@ fn findings(errors: &[Error], store: &Inspection) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut told_before = HashSet::new();
     for error in errors.iter().chain(store.damage()) {
-        let text = told(error);
+        let text = error_text(error);
         if told_before.insert(text.clone()) && told_before.len() <= FINDINGS_MAX {
             findings.push(Finding::Bad(text));
         }
@@ -95,20 +94,6 @@ fn findings(errors: &[Error], store: &Inspection) -> Vec<Finding> {
         )));
     }
     findings
-}
-
-/// An error, the file it is in, and its causes.
-fn told(error: &Error) -> String {
-    let mut text = error.to_string();
-    if let Error::Corrupt { segment, .. } = error {
-        let _ = write!(text, " ({})", segment_file(*segment));
-    }
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What is on a page.

@@ -15,13 +15,13 @@ pub use report::RepairReport;
 use crate::directory::{Directory, DiskDirectory, Lock, read_small};
 use crate::error::{Error, Result};
 use crate::format::{PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedFile, SLOTS_LEN, Slot, StoreMeta};
-use crate::log::{CONSUMERS, Segments, UnrecoveredLog, list_bases};
+use crate::log::{CONSUMERS, Segments, UnrecoveredLog, list_bases, list_consumers};
 use crate::options::Options;
 use crate::segment::SegmentFile;
 use crate::store::open::take_lock;
 use crate::store::open_index::IndexPlace;
 use crate::types::{LogEnd, Position, StoreKey};
-use crate::verify::{Damaged, FoundMeta, Walked, find_meta, is_damage, list_consumers, walk};
+use crate::verify::{Damaged, FoundMeta, Walked, find_meta, is_damage, walk};
 
 /// There from the first change of a repair to its last. A store that has it is not opened: it may
 /// lack what bears witness to what it has lost.

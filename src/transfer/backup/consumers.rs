@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     PARKED_FILE_LEN_MAX, PARKED_SUFFIX, ParkedFile, SLOTS_LEN, Slot, consumer_of_file,
 };
-use crate::log::CONSUMERS;
+use crate::log::{CONSUMERS, read_parked, read_slot};
 use crate::transfer::backup::{BackupReport, list, remove, replace};
 use crate::types::{Position, StoreId};
 
@@ -66,25 +66,24 @@ impl Consumers {
         let list = format!("{name}{PARKED_SUFFIX}");
         let Some(mut slot) = self.place_of(name, pause)? else { return Ok(None) };
         for _ in 1..READS_MAX {
-            let parked = self.parked(&list)?;
+            let parked = read_parked(&*self.directory, self.store, &list)?;
             let Some(later) = self.place_of(name, pause)? else { return Ok(None) };
             if later.generation >= slot.generation && later.position >= slot.position {
                 return Ok(Some((slot, parked)));
             }
             slot = later;
         }
-        Ok(Some((slot, self.parked(&list)?)))
+        Ok(Some((slot, read_parked(&*self.directory, self.store, &list)?)))
     }
 
     fn place_of(&self, name: &str, pause: Duration) -> Result<Option<Slot>> {
-        let file = format!("{CONSUMERS}/{name}");
         for _ in 1..READS_MAX {
-            match read_slot(&*self.directory, self.store, &file) {
+            match read_slot(&*self.directory, self.store, name) {
                 Err(Error::CorruptFile { .. }) => thread::sleep(pause),
                 read => return read,
             }
         }
-        read_slot(&*self.directory, self.store, &file)
+        read_slot(&*self.directory, self.store, name)
     }
 
     /// The highest place of a consumer: the log is durable up to there.
@@ -123,21 +122,6 @@ impl Consumers {
         report.damages = self.damages;
         Ok(())
     }
-
-    /// What a consumer has put aside; `None` if it has no list.
-    fn parked(&self, name: &str) -> Result<Option<ParkedFile>> {
-        let file = format!("{CONSUMERS}/{name}");
-        let path = self.directory.path_of(&file);
-        let read = read_small(&*self.directory, &file, PARKED_FILE_LEN_MAX);
-        let Some(bytes) = read.map_err(Error::io("read", &path))? else { return Ok(None) };
-        match ParkedFile::decode(&bytes) {
-            Ok(list) if list.store != self.store => {
-                Err(Error::CorruptFile { path, expected: "parked events of this store" })
-            }
-            Ok(list) => Ok(Some(list)),
-            Err(fault) => Err(Error::CorruptFile { path, expected: fault.0 }),
-        }
-    }
 }
 
 /// What of a list is before `end`; `None` if nothing is. Later events are not in the copy, and others
@@ -145,17 +129,6 @@ impl Consumers {
 fn before(end: Position, mut list: ParkedFile) -> Option<ParkedFile> {
     list.entries.retain(|entry| entry.position < end);
     Some(list).filter(|list| !list.entries.is_empty())
-}
-
-fn read_slot(directory: &dyn Directory, store: StoreId, file: &str) -> Result<Option<Slot>> {
-    let path = directory.path_of(file);
-    let read = read_small(directory, file, SLOTS_LEN).map_err(Error::io("read", &path))?;
-    let Some(bytes) = read else { return Ok(None) };
-    match Slot::latest(&bytes) {
-        Ok(slot) if slot.store == store => Ok(Some(slot)),
-        Ok(_) => Err(Error::CorruptFile { path, expected: "a consumer of this store" }),
-        Err(fault) => Err(Error::CorruptFile { path, expected: fault.0 }),
-    }
 }
 
 /// Puts a file into the folder of consumers, unless it is there as it should be.

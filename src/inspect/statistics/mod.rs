@@ -2,14 +2,24 @@
 //!
 //! Owns what is counted. Events are looked at one by one and none is kept.
 
+#[cfg(feature = "json")]
+mod json;
+mod tally;
+#[cfg(feature = "cli")]
+mod text;
+
 use std::ops::ControlFlow;
 
 use crate::error::Error;
 use crate::event::EventView;
 use crate::inspect::Inspection;
-use crate::inspect::tally::{NameCounts, Tally};
+use crate::inspect::statistics::tally::Tally;
 use crate::types::{Revision, Timestamp};
 use crate::verify::{Progress, Step};
+
+pub use tally::{NameCount, NameCounts};
+#[cfg(feature = "cli")]
+pub use text::{Paint, statistics_text};
 
 /// How many steps of time there are, at most.
 const TIME_STEP_COUNT: u8 = 60;

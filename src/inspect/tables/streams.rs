@@ -7,8 +7,7 @@ use std::ops::ControlFlow;
 use crate::error::Error;
 use crate::event::EventView;
 use crate::inspect::Inspection;
-use crate::inspect::table::{Align, table};
-use crate::inspect::text::escaped;
+use crate::inspect::notation::{Align, escaped, table};
 use crate::types::{Position, Timestamp};
 use crate::verify::{Progress, Step};
 

@@ -1,8 +1,7 @@
 //! Statistics as one line of JSON, as `docs/dump.md` describes it.
 
-use crate::inspect::Statistics;
-use crate::inspect::json::{Object, Quoted};
-use crate::inspect::tally::NameCounts;
+use crate::inspect::notation::{Object, Quoted};
+use crate::inspect::{NameCounts, Statistics};
 
 impl Statistics {
     /// The statistics as one line of JSON, without a line feed, with the `top` types and streams that

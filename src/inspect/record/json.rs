@@ -1,6 +1,6 @@
 //! A record as JSON: the event, and what frames it.
 
-use crate::inspect::json::{Object, Quoted};
+use crate::inspect::notation::{Object, Quoted};
 use crate::inspect::{ShownRecord, json_line, segment_file};
 use crate::types::Position;
 

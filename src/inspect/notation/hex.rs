@@ -2,10 +2,6 @@
 
 use std::fmt::Write as _;
 
-use crate::event::EventView;
-use crate::inspect::TextStyles;
-use crate::inspect::text::push_head;
-
 /// Bytes of a line.
 const LINE_LEN: usize = 16;
 /// Columns that they take.
@@ -26,7 +22,7 @@ pub fn push_hex_dump(text: &mut String, bytes: &[u8]) {
 }
 
 /// Adds bytes, at most sixteen, and the printable ones of them as ASCII.
-pub(super) fn push_columns(text: &mut String, bytes: &[u8]) {
+pub(in crate::inspect) fn push_columns(text: &mut String, bytes: &[u8]) {
     let mut column = 0;
     for (n, byte) in bytes.iter().enumerate() {
         let gap = if n == LINE_LEN / 2 { " " } else { "" };
@@ -40,14 +36,6 @@ pub(super) fn push_columns(text: &mut String, bytes: &[u8]) {
         _ => '.',
     }));
     text.push('|');
-}
-
-/// Adds an event to `text`: a line as [`text_line`](crate::inspect::text_line) makes it, without the
-/// payload, then the payload as [`push_hex_dump`] shows it. Ends with a line feed.
-pub fn push_hex_event(text: &mut String, event: EventView<'_>, styles: &TextStyles) {
-    push_head(text, event, styles);
-    text.push('\n');
-    push_hex_dump(text, event.payload());
 }
 
 #[cfg(test)]

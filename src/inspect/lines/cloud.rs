@@ -3,7 +3,8 @@
 //! Owns which attribute says what. `docs/dump.md` has the table.
 
 use crate::event::{Event, EventView};
-use crate::inspect::json::{Json, Object, Quoted, push_data};
+use crate::inspect::lines::json::{Json, push_data};
+use crate::inspect::notation::{Object, Quoted};
 use crate::types::{EventId, StoreId};
 
 /// An event of the store with the id `store` as one line of JSON, without a line feed: a `CloudEvent`

@@ -1,4 +1,10 @@
 //! A store's files, read without opening the store.
+//!
+//! Owns what is known of them before any event is read: segments, ends, damage. Which events are wanted,
+//! and what they are shown as, is for the rooms beside.
+
+mod look;
+mod pieces;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -9,10 +15,12 @@ use crate::cursor::{Cursor, Source, StreamCursor};
 use crate::directory::{Directory, DiskDirectory, is_absence, read_small};
 use crate::error::{Error, Result};
 use crate::index::{Index, IndexOptions, MARK_INTERVAL_LEN};
-use crate::inspect::look::{PAUSE, look};
+use crate::inspect::inspection::look::{PAUSE, look};
 use crate::log::{COPYING, Segments, read_meta};
 use crate::types::{LogEnd, Position, StoreId, Timestamp};
 use crate::verify::{Damage, FoundMeta, Progress, Report, find_meta, verify};
+
+pub(in crate::inspect) use pieces::Piece;
 
 /// Read-only access to the files of a store, as they were when it was begun.
 ///
@@ -28,7 +36,7 @@ pub struct Inspection {
     created_at: Timestamp,
     source: Arc<Source>,
     /// First positions of all segments, also of those after damage.
-    pub(super) bases: Vec<Position>,
+    pub(in crate::inspect) bases: Vec<Position>,
     damage: Option<Error>,
     /// What is wrong with `store.meta`.
     lost_meta: Option<Error>,
@@ -153,7 +161,7 @@ impl Inspection {
     }
 
     /// Where the log is known to have ended, though it may not be readable up to there.
-    pub(super) fn known_end(&self) -> LogEnd {
+    pub(in crate::inspect) fn known_end(&self) -> LogEnd {
         self.known_end
     }
 
@@ -169,11 +177,11 @@ impl Inspection {
         }
     }
 
-    pub(super) fn source(&self) -> &Source {
+    pub(in crate::inspect) fn source(&self) -> &Source {
         &self.source
     }
 
-    pub(super) fn segments_seen(&self) -> &Segments {
+    pub(in crate::inspect) fn segments_seen(&self) -> &Segments {
         self.source.segments()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{Fault, SegmentHeader};
 use crate::inspect::Inspection;
-use crate::inspect::table::{Align, table};
+use crate::inspect::notation::{Align, table};
 use crate::segment::{Scanner, SegmentFile, name_of};
 use crate::types::{Position, Timestamp};
 

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use crate::event::{ContentType, Event, EventView};
-use crate::inspect::escape::push_escaped;
+use crate::inspect::notation::{is_unprintable, push_text};
 
 /// The most characters of a payload that are shown.
 const CHARS_MAX: usize = 100;
@@ -14,7 +14,8 @@ const HEX_LEN_MAX: usize = 16;
 
 /// What is written around the parts of a line, so that a terminal shows them in colours.
 ///
-/// By default nothing.
+/// By default nothing. The caller chooses what, so that no feature is needed; the charts of the feature `cli`
+/// choose their colours, and `Paint` only says whether they have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextStyles {
     place: String,
@@ -90,43 +91,6 @@ pub(super) fn push_head(line: &mut String, event: EventView<'_>, styles: &TextSt
     if opening == ", " {
         line.push(']');
     }
-}
-
-/// `text` with every character escaped that could do something to a terminal: control characters, those
-/// that end lines, and those that turn the direction of writing, as `\u{1b}`.
-#[must_use]
-pub fn escaped_text(text: &str) -> String {
-    escaped(text)
-}
-
-/// `text` with every character escaped that could do something to a terminal.
-pub(super) fn escaped(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    push_text(&mut line, text);
-    line
-}
-
-pub(super) fn push_text(line: &mut String, text: &str) {
-    // Most texts are plain, which their bytes tell sooner than their characters.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return line.push_str(text);
-    }
-    push_escaped(line, text, is_unprintable, |line, c| line.extend(c.escape_default()));
-}
-
-/// Adds text over several lines, each with a line feed. Tabs stay; what else is unprintable is escaped.
-pub(super) fn push_lines(text: &mut String, lines: &str) {
-    for line in lines.lines() {
-        let is_special = |c| c != '\t' && is_unprintable(c);
-        push_escaped(text, line, is_special, |text, c| text.extend(c.escape_default()));
-        text.push('\n');
-    }
-}
-
-/// Control characters, separators of lines, and marks that change the direction of text.
-fn is_unprintable(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 fn push_payload(line: &mut String, content_type: ContentType, payload: &[u8]) {

@@ -4,12 +4,10 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::inspect::figures::{
-    counted, grouped, power_size, scaled, short_time, size, span, span_ns, time,
+use crate::inspect::notation::{
+    counted, escaped, grouped, power_size, scaled, short_time, size, span, span_ns, time,
 };
-use crate::inspect::tally::NameCounts;
-use crate::inspect::text::escaped;
-use crate::inspect::{Statistics, TimeStep};
+use crate::inspect::{NameCounts, Statistics, TimeStep};
 use crate::types::Timestamp;
 
 /// Eighths of a block, from the left.
@@ -29,7 +27,8 @@ const LABEL_WIDTH: usize = 14;
 /// Columns of a name.
 const NAME_WIDTH: usize = 38;
 
-/// Whether text has colours.
+/// Whether charts have colours, which they choose themselves. For lines of events the caller chooses them,
+/// with [`TextStyles`](crate::inspect::TextStyles).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Paint {
     /// It has none.

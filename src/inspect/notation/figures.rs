@@ -5,7 +5,7 @@ use crate::types::Timestamp;
 const SECOND_NS: u128 = 1_000_000_000;
 
 /// A number with a comma between thousands.
-pub(super) fn grouped(number: u64) -> String {
+pub(in crate::inspect) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (n, digit) in digits.chars().enumerate() {
@@ -18,7 +18,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// A number and what it counts, whose plural ends in `s` or `es`.
-pub(super) fn counted(number: u64, what: &str) -> String {
+pub(in crate::inspect) fn counted(number: u64, what: &str) -> String {
     let ending = match number {
         1 => "",
         _ if what.ends_with("ch") => "es",
@@ -28,7 +28,7 @@ pub(super) fn counted(number: u64, what: &str) -> String {
 }
 
 /// Bytes in the unit that leaves at most three digits before the point, and a tenth below 100.
-pub(super) fn size(len: u64) -> String {
+pub(in crate::inspect) fn size(len: u64) -> String {
     if len < 1024 {
         return format!("{} B", grouped(len));
     }
@@ -49,7 +49,7 @@ pub(super) fn size(len: u64) -> String {
 }
 
 /// A length that is a power of two, which needs no tenths.
-pub(super) fn power_size(len: u64) -> String {
+pub(in crate::inspect) fn power_size(len: u64) -> String {
     size(len).replace(".0 ", " ")
 }
 
@@ -58,7 +58,7 @@ fn rounded(number: u128, by: u128) -> u128 {
 }
 
 /// How much `part` is of `whole`, in per cent with a tenth.
-pub(super) fn share(part: u64, whole: u64) -> String {
+pub(in crate::inspect) fn share(part: u64, whole: u64) -> String {
     let tenths = rounded(u128::from(part) * 1_000, u128::from(whole.max(1)));
     match tenths {
         0 if part > 0 => "< 0.1 %".to_owned(),
@@ -67,13 +67,13 @@ pub(super) fn share(part: u64, whole: u64) -> String {
 }
 
 /// Nanoseconds between two times.
-pub(super) fn span_ns(from: Timestamp, until: Timestamp) -> u128 {
+pub(in crate::inspect) fn span_ns(from: Timestamp, until: Timestamp) -> u128 {
     let span = i128::from(until.as_nanos()) - i128::from(from.as_nanos());
     u128::try_from(span).unwrap_or(0)
 }
 
 /// A span of time in its two largest units.
-pub(super) fn span(ns: u128) -> String {
+pub(in crate::inspect) fn span(ns: u128) -> String {
     let (minute, hour, day) = (60 * SECOND_NS, 3_600 * SECOND_NS, 86_400 * SECOND_NS);
     let two = |large: u128, large_name: &str, small: u128, small_name: &str| {
         let all = ns / small;
@@ -104,7 +104,7 @@ pub(super) fn span(ns: u128) -> String {
 }
 
 /// A time without the digits of a second that do not matter over steps of `step_ns`.
-pub(super) fn time(time: Timestamp, step_ns: u128) -> String {
+pub(in crate::inspect) fn time(time: Timestamp, step_ns: u128) -> String {
     let digit_count = match step_ns {
         SECOND_NS.. => 0,
         1_000_000.. => 3,
@@ -122,13 +122,13 @@ pub(super) fn time(time: Timestamp, step_ns: u128) -> String {
 }
 
 /// A time to the second.
-pub(super) fn short_time(at: Timestamp) -> String {
+pub(in crate::inspect) fn short_time(at: Timestamp) -> String {
     time(at, SECOND_NS)
 }
 
 /// How many of `room` units stand for `part` if all of them stand for `whole`. At least one, unless
 /// there is nothing.
-pub(super) fn scaled(part: u64, whole: u64, room: u32) -> u32 {
+pub(in crate::inspect) fn scaled(part: u64, whole: u64, room: u32) -> u32 {
     let units = rounded(u128::from(part) * u128::from(room), u128::from(whole.max(1)));
     let units = u32::try_from(units).map_or(room, |units| units.min(room));
     if part > 0 { units.max(1) } else { 0 }

@@ -4,8 +4,7 @@ use crate::consumer::{FoundConsumer, find_consumers};
 use crate::error::{Error, Result};
 use crate::format::consumer_file;
 use crate::inspect::Inspection;
-use crate::inspect::table::{Align, table};
-use crate::inspect::text::escaped;
+use crate::inspect::notation::{Align, escaped, table};
 use crate::log::CONSUMERS;
 use crate::types::{Position, Timestamp};
 

@@ -2,7 +2,7 @@
 
 /// To which side of its column a cell goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Align {
+pub(in crate::inspect) enum Align {
     Left,
     Right,
 }
@@ -10,7 +10,10 @@ pub(super) enum Align {
 /// A header of names, then the rows, each with a line feed. Columns are two spaces apart.
 ///
 /// Cells must be ASCII, but for the last column.
-pub(super) fn table<const N: usize>(columns: [(&str, Align); N], rows: &[[String; N]]) -> String {
+pub(in crate::inspect) fn table<const N: usize>(
+    columns: [(&str, Align); N],
+    rows: &[[String; N]],
+) -> String {
     let mut widths = columns.map(|(name, _)| name.len());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
