@@ -16,7 +16,7 @@ use crate::index::{Index, IndexFault, Mark, Seek};
 use crate::log::WakerId;
 use crate::log::{Segments, Tracker};
 use crate::sync::{AtomicBool, Mutex, Ordering};
-use crate::types::{Address, LogEnd, NameKind, Position, Revision, check_name};
+use crate::types::{Address, LogEnd, NameHash, NameKind, Position, Revision, check_name};
 
 /// How long to wait before looking again at what another process writes: about as long as it takes
 /// the writer to note how far that is durable.
@@ -196,6 +196,16 @@ impl Source {
             return Ok(end);
         }
         self.scan_stream_end(stream)
+    }
+
+    /// The ends of several streams, whose names were checked and have these hashes, of what is
+    /// visible.
+    pub(crate) fn stream_ends(&self, streams: &[(NameHash, &str)]) -> Result<Vec<Revision>> {
+        if let Ok(ends) = self.index().stream_ends(streams) {
+            self.wait_until_visible();
+            return Ok(ends);
+        }
+        streams.iter().map(|(_, stream)| self.scan_stream_end(stream)).collect()
     }
 
     /// The end of a stream without the index: reads the segments from the last to the first, each

@@ -6,6 +6,8 @@
 //! A Bloom filter whose bits for one name are all in one line of 64 bytes, so that asking it costs
 //! one access to memory.
 
+use std::hint::black_box;
+
 use crate::types::NameHash;
 
 /// Bytes of a part, but of a filter that has one only.
@@ -50,13 +52,20 @@ fn probes(hash: NameHash) -> impl Iterator<Item = (usize, u8)> {
 /// Whether a stream may be in the run that this part is of. A part that is none says yes.
 ///
 /// Looks at all bits, though one that is not set would do: which one that is cannot be foreseen, the
-/// answer can, and so the processor goes on to the next filter before the line of this one is there.
+/// answer can.
 pub(super) fn may_have(part: &[u8], hash: NameHash) -> bool {
     let line = part.get(line_of(hash, part.len())..).and_then(<[u8]>::first_chunk::<LINE_LEN>);
     line.is_none_or(|line| {
         let is_set = |(at, bit)| line.get(at).is_some_and(|byte: &u8| byte & bit != 0);
         probes(hash).fold(true, |all, probe| all & is_set(probe))
     })
+}
+
+/// Looks at where a part would tell of a name, so that it is in the processor's cache when it is asked.
+pub(super) fn touch(part: &[u8], hash: NameHash) {
+    let line = line_of(hash, part.len());
+    // It may be in two of the processor's lines.
+    black_box((part.get(line).copied(), part.get(line + LINE_LEN - 1).copied()));
 }
 
 /// A filter that is being made.

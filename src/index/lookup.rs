@@ -21,10 +21,30 @@ type Names = BTreeMap<String, Revision>;
 impl Index {
     /// One past the last revision of `stream`; [`Revision::START`] if there is no such stream.
     pub(crate) fn stream_end(&self, stream: &str) -> Result<Revision, IndexFault> {
+        let hash = self.stored.hasher().hash(stream);
+        self.stream_ends(&[(hash, stream)]).map(|ends| ends.first().copied().unwrap_or_default())
+    }
+
+    /// The same of each of several streams, whose names have these hashes.
+    ///
+    /// Each place is asked for all of them before the next place is: what is looked at of one is
+    /// near, and the processor need not wait for one look-up to begin the next.
+    pub(crate) fn stream_ends(
+        &self,
+        streams: &[(NameHash, &str)],
+    ) -> Result<Vec<Revision>, IndexFault> {
         self.settled(|| {
-            let hash = self.stored.hasher().hash(stream);
-            let in_memory = self.end_in_memory(hash, stream);
-            in_memory.map_or_else(|| self.stored.end(hash, stream), Ok)
+            let tail = self.tail.read();
+            let end_in = |tail: &Tail, (hash, stream)| Some(tail.run(hash, stream)?.end());
+            let mut ends: Vec<_> = streams.iter().map(|stream| end_in(&tail, *stream)).collect();
+            drop(tail);
+            if let Some(frozen) = self.frozen() {
+                for (end, stream) in ends.iter_mut().zip(streams) {
+                    *end = end.or_else(|| end_in(&frozen, *stream));
+                }
+            }
+            self.stored.add_ends(streams, &mut ends)?;
+            Ok(ends.into_iter().map(Option::unwrap_or_default).collect())
         })
     }
 
@@ -71,7 +91,7 @@ impl Index {
             let mut names = Names::new();
             let mut add = |tail: &Tail| {
                 for (name, end) in tail.names(prefix, after, count_max) {
-                    names.entry(name.to_string()).or_insert(end);
+                    names.entry(name.to_owned()).or_insert(end);
                 }
             };
             add(&self.tail.read());
@@ -118,11 +138,6 @@ impl Index {
             names.entry(name).or_insert(end);
         }
         Ok(())
-    }
-
-    fn end_in_memory(&self, hash: NameHash, stream: &str) -> Option<Revision> {
-        let in_tail = self.tail.read().run(hash, stream).map(|run| run.end());
-        in_tail.or_else(|| Some(self.frozen.read().as_ref()?.run(hash, stream)?.end()))
     }
 
     /// Runs `read` until its fault, if it gives one, cannot come from reading the tree while runs

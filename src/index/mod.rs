@@ -17,6 +17,7 @@ mod mark_lists;
 mod marks;
 mod memory;
 mod merge;
+mod names;
 mod numbers;
 mod parsed;
 mod places;

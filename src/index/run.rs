@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::budget::{Budget, Budgets};
 use super::chunk::ChunkBuilder;
-use super::filter::{Filter, may_have, part_of};
+use super::filter::{Filter, may_have, part_of, touch};
 use super::places::Places;
 use super::postings::BLOCK_COUNT;
 use super::sketch::Sketch;
@@ -68,6 +68,15 @@ impl Run {
         let answer = may_have(&part, hash);
         self.keep(at, part.into_boxed_slice());
         Ok(answer)
+    }
+
+    /// Makes ready to be asked for a stream: what is touched for several is fetched at once.
+    pub(super) fn touch(&self, hash: NameHash) {
+        if let Some(part) =
+            self.filter.get(part_of(hash, self.filter.len())).and_then(OnceLock::get)
+        {
+            touch(part, hash);
+        }
     }
 
     /// Keeps a part in memory, if there is room.

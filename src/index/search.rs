@@ -18,21 +18,37 @@ const HINTED_COUNT_MIN: u32 = 3;
 /// The most that is remembered of a stream.
 const SPAN_COUNT_MAX: usize = 32;
 
+/// Streams that a filter is asked for at once: as many places in memory as a processor fetches at the
+/// same time, or somewhat more.
+const LOT_COUNT: usize = 32;
+
 const GAP: IndexFault = IndexFault::damaged("revisions of a stream are missing");
 
 impl Stored {
-    /// Where `stream` ends, by the newest run that has it.
-    pub(super) fn end(&self, hash: NameHash, stream: &str) -> Result<Revision, IndexFault> {
+    /// Finds where those of `streams` end whose end is not known yet, each by the newest run that has
+    /// it. Streams that are in no run have none.
+    pub(super) fn add_ends(
+        &self,
+        streams: &[(NameHash, &str)],
+        ends: &mut [Option<Revision>],
+    ) -> Result<(), IndexFault> {
+        if ends.iter().all(Option::is_some) {
+            return Ok(());
+        }
         for run in self.runs().iter().rev() {
-            if !run.may_have(hash, self)? {
-                continue;
-            }
-            let place = keys::place(stream, Revision::new(u64::MAX));
-            if let Some(end) = self.parsed_chunk_at(run, &place)?.end_of(stream.as_bytes()) {
-                return Ok(end);
+            for (streams, ends) in streams.chunks(LOT_COUNT).zip(ends.chunks_mut(LOT_COUNT)) {
+                for (hash, _) in streams {
+                    run.touch(*hash);
+                }
+                for ((hash, stream), end) in streams.iter().zip(ends) {
+                    if end.is_none() && run.may_have(*hash, self)? {
+                        let place = keys::place(stream, Revision::new(u64::MAX));
+                        *end = self.parsed_chunk_at(run, &place)?.end_of(stream.as_bytes());
+                    }
+                }
             }
         }
-        Ok(Revision::START)
+        Ok(())
     }
 
     /// Adds to `gathered` what the runs have of a stream; all of it must be there.

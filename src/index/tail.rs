@@ -4,12 +4,12 @@
 //! marks. Knows nothing of the tree.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::lists::{List, Lists};
 use super::marks::last_before;
+use super::names::Names;
 use super::{IndexFault, Mark, Seek};
-use crate::types::{Address, Entry, LogEnd, NameHash, NameMap, Position, Revision};
+use crate::types::{Address, Entry, LogEnd, NameHash, Position, Revision};
 
 /// Bits of an offset in a segment: as many as the longest segment needs.
 const OFFSET_BITS: u32 = 40;
@@ -67,7 +67,7 @@ impl Run<'_> {
 /// What was added and is not in the tree.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    streams: NameMap<Kept>,
+    streams: Names<Kept>,
     /// Where the records of the streams are: which of the tail's segments, and the offset in it.
     places: Lists,
     /// First positions of the segments that places speak of, ascending.
@@ -75,8 +75,6 @@ pub(super) struct Tail {
     marks: Vec<Mark>,
     last_mark: Option<Mark>,
     event_count: u64,
-    /// Bytes of the names.
-    names_len: u64,
     end: Option<LogEnd>,
 }
 
@@ -96,8 +94,8 @@ impl Tail {
     }
 
     /// Bytes of the names of the streams that have events here.
-    pub(super) const fn names_len(&self) -> u64 {
-        self.names_len
+    pub(super) fn names_len(&self) -> u64 {
+        self.streams.text_len()
     }
 
     pub(super) fn stream_count(&self) -> usize {
@@ -118,7 +116,7 @@ impl Tail {
     }
 
     /// All streams, in no order.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (&Arc<str>, Run<'_>)> {
+    pub(super) fn runs(&self) -> impl Iterator<Item = (&str, Run<'_>)> {
         self.streams.iter().map(|(name, kept)| (name, Run { tail: self, kept: *kept }))
     }
 
@@ -138,7 +136,7 @@ impl Tail {
         prefix: &str,
         after: Option<&str>,
         count_max: usize,
-    ) -> Vec<(Arc<str>, Revision)> {
+    ) -> Vec<(&str, Revision)> {
         let is_wanted =
             |name: &str| name.starts_with(prefix) && after.is_none_or(|after| name > after);
         let mut found: Vec<_> = self.streams.iter().filter(|(name, _)| is_wanted(name)).collect();
@@ -146,7 +144,7 @@ impl Tail {
             found.select_nth_unstable_by_key(count_max, |(name, _)| *name);
             found.truncate(count_max);
         }
-        found.into_iter().map(|(name, kept)| (Arc::clone(name), kept.end())).collect()
+        found.into_iter().map(|(name, kept)| (name, kept.end())).collect()
     }
 
     /// Adds `entries`, after which the log ends at `end`. Marks stand `mark_interval_len` bytes
@@ -193,9 +191,7 @@ impl Tail {
             let mut places = List::default();
             self.places.push(&mut places, place).ok_or(TOO_MANY)?;
             let kept = Kept { first: entry.revision, places };
-            self.names_len += u64::try_from(entry.stream.len()).unwrap_or(u64::MAX);
-            self.streams.insert_new(entry.hash, Arc::clone(&entry.stream), kept);
-            return Ok(());
+            return self.streams.insert_new(entry.hash, &entry.stream, kept).ok_or(TOO_MANY);
         };
         if entry.revision != kept.end() {
             return Err(IndexFault::damaged("revisions were added that are not dense"));

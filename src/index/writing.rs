@@ -138,7 +138,7 @@ impl Writing {
 
 /// What a tail has of its streams, in the order of their names. The names are all over memory, so
 /// each has beside it the bytes by which most that begin alike differ.
-fn by_name(tail: &Tail) -> Vec<(u64, &Arc<str>, TailRun<'_>)> {
+fn by_name(tail: &Tail) -> Vec<(u64, &str, TailRun<'_>)> {
     let mut names = tail.runs().map(|(name, _)| name.as_bytes());
     let first = names.next().unwrap_or_default();
     let prefix_len =

@@ -110,16 +110,11 @@ impl Inner {
     /// Finds where each stream ends, and checks that it is as the batch expects.
     fn check_expected(&self, batch: &Batch, ends: &mut StreamEnds) -> Result<Vec<Slot>> {
         let mut slots = Vec::with_capacity(batch.parts.len());
-        for BatchPart { stream, expected, .. } in &batch.parts {
-            let hash = self.hasher.hash(stream);
-            let slot = match ends.find(hash, stream) {
-                Some(slot) => slot,
-                // It has no event that the index does not know.
-                None => ends.remember(StreamEnd {
-                    name: stream.as_str().into(),
-                    hash,
-                    end: self.source.stream_end(stream)?,
-                }),
+        let mut rest = &batch.parts[..];
+        while let Some((BatchPart { stream, expected, .. }, after)) = rest.split_first() {
+            let Some(slot) = ends.find(self.hasher.hash(stream), stream) else {
+                self.learn_ends(rest, ends)?;
+                continue;
             };
             let actual = ends.at(slot).map(|stream| stream.end).unwrap_or_default();
             if !expected.holds(actual) {
@@ -127,8 +122,25 @@ impl Inner {
                 return Err(Error::Conflict { stream, expected, actual });
             }
             slots.push(slot);
+            rest = after;
         }
         Ok(slots)
+    }
+
+    /// Remembers where those streams end that are not remembered. They have no events that the index
+    /// does not know.
+    fn learn_ends(&self, parts: &[BatchPart], ends: &mut StreamEnds) -> Result<()> {
+        let hashed = parts.iter().map(|part| (self.hasher.hash(&part.stream), &*part.stream));
+        let unknown: Vec<_> =
+            hashed.filter(|(hash, stream)| ends.find(*hash, stream).is_none()).collect();
+        let found = self.source.stream_ends(&unknown)?;
+        for ((hash, stream), end) in unknown.into_iter().zip(found) {
+            // The batch may name it twice.
+            if ends.find(hash, stream).is_none() {
+                ends.remember(StreamEnd { name: stream.into(), hash, end });
+            }
+        }
+        Ok(())
     }
 
     /// The recorded time of the batch, which is later than that of the batch before.
