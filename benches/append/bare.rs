@@ -1,5 +1,6 @@
 //! The bare side: the bytes of records in one file that was filled with zeroes beforehand, so
-//! that neither its length nor its blocks change when it is written.
+//! that neither its length nor its blocks change when it is written, and all of it is in memory. Or
+//! in a new file, which grows, as every log must: the least that a store can cost.
 //!
 //! Owns that file. Its records are those of [`Encoder`].
 #![expect(clippy::disallowed_types, reason = "the bare side writes a file of its own")]
@@ -8,7 +9,9 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::common::{CHECKSUM_LEN, Encoder, POSITION_AT, RECORD_LEN, Result, Sample, records_len};
+use crate::common::{
+    CHECKSUM_LEN, Encoder, POSITION_AT, RECORD_LEN, Result, Sample, records_len, settle,
+};
 
 /// What is written at once when a file is filled with zeroes.
 const ZEROES_LEN: usize = 1 << 20;
@@ -37,6 +40,14 @@ impl BareFile {
         }
         created.file.sync_all()?;
         Ok(created)
+    }
+
+    /// Creates an empty file, which grows.
+    pub(crate) fn growing(dir: &Path) -> Result<Self> {
+        let path = dir.join("growing");
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        settle(dir)?;
+        Ok(Self { file, len: u64::MAX, path })
     }
 
     /// Writes at `offset`, or at the start if there is no more room, and returns where that ends.

@@ -42,8 +42,17 @@ impl<'a> Sides<'a> {
     }
 
     fn bare(&self, batch_count: usize) -> Result<Run> {
+        self.bare_in(&self.file, batch_count)
+    }
+
+    /// As [`Self::bare`], in a new file.
+    fn growing(&self, batch_count: usize) -> Result<Run> {
+        self.bare_in(&BareFile::growing(&self.bench.dir)?, batch_count)
+    }
+
+    fn bare_in(&self, file: &BareFile, batch_count: usize) -> Result<Run> {
         let samples = self.pool.samples().chunks(BATCH_LEN).cycle().take(batch_count);
-        bare_bulk(&self.file, self.syncs, samples)
+        bare_bulk(file, self.syncs, samples)
     }
 }
 
@@ -58,18 +67,22 @@ fn against_bare(
     batch_count: usize,
 ) -> Result<Option<Row>> {
     let sides = Sides::new(bench, syncs, batch_count)?;
-    let [annals, bare] = interleave(
+    let [annals, bare, growing] = interleave(
         bench.rounds(ROUNDS),
-        [&mut || sides.annals(batch_count), &mut || sides.bare(batch_count)],
+        [&mut || sides.annals(batch_count), &mut || sides.bare(batch_count), &mut || {
+            sides.growing(batch_count)
+        }],
     )?;
-    Ok(Some(row(name, &annals, &bare)))
+    Ok(Some(row(name, &annals, &bare, &growing)))
 }
 
-fn row(name: &'static str, annals: &[Run], bare: &[Run]) -> Row {
-    let (rates, bare_rates) = (Run::rates(annals), Run::rates(bare));
+fn row(name: &'static str, annals: &[Run], bare: &[Run], growing: &[Run]) -> Row {
+    let [rates, bare_rates, growing_rates] = [annals, bare, growing].map(Run::rates);
     Row::new(name, "events/s", &rates)
         .bare(&bare_rates)
         .ratio(Spread::of_ratios(&rates, &bare_rates))
+        .figure("growing_value", median(&growing_rates))
+        .spread("growing_ratio", Spread::of_ratios(&rates, &growing_rates))
         .field("events", Run::usual_count(annals))
 }
 
@@ -83,18 +96,27 @@ pub(crate) fn bulk(bench: &Bench) -> Result<Option<Row>> {
     against_bare(BULK, bench, Syncs::AtTheEnd, bench.size.pick(2_000, 50))
 }
 
-/// Ten times as much, and beside it as much as in [`bulk`].
+/// Ten times as much, and beside it as much as in [`bulk`]: how much slower that is, and how much
+/// slower a file becomes that does nothing but grow.
 pub(crate) fn large_bulk(bench: &Bench) -> Result<Option<Row>> {
     let (large, small) = bench.size.pick((20_000, 2_000), (150, 50));
     let sides = Sides::new(bench, Syncs::AtTheEnd, large)?;
-    let [annals, annals_small, bare] = interleave(
+    let [annals, annals_small, bare, growing, growing_small] = interleave(
         bench.rounds(LARGE_ROUNDS),
-        [&mut || sides.annals(large), &mut || sides.annals(small), &mut || sides.bare(large)],
+        [
+            &mut || sides.annals(large),
+            &mut || sides.annals(small),
+            &mut || sides.bare(large),
+            &mut || sides.growing(large),
+            &mut || sides.growing(small),
+        ],
     )?;
-    let against = Spread::of_ratios(&Run::rates(&annals), &Run::rates(&annals_small));
-    let row = row(LARGE_BULK, &annals, &bare)
+    let against =
+        |large: &[Run], small: &[Run]| Spread::of_ratios(&Run::rates(large), &Run::rates(small));
+    let row = row(LARGE_BULK, &annals, &bare, &growing)
         .figure("bulk_2m_value", median(&Run::rates(&annals_small)))
-        .spread("against_bulk_2m", against);
+        .spread("against_bulk_2m", against(&annals, &annals_small))
+        .spread("growing_against_2m", against(&growing, &growing_small));
     Ok(Some(row))
 }
 

@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn lists_that_grow_side_by_side_hold_what_was_added_to_each() {
         let (mut lists, mut expected) = (Lists::default(), vec![Vec::new(); 9]);
-        let mut known = vec![List::default(); 9];
+        let mut known = [List::default(); 9];
         let mut random = fastrand::Rng::with_seed(11);
         for number in 0..6_000_u64 {
             // Some grow much longer than others.

@@ -74,7 +74,9 @@ mod tests {
             }
             assert_eq!(woken.load(Ordering::SeqCst), 2);
             bell.ring();
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            for thread in threads {
+                thread.join().unwrap();
+            }
         });
         sleep();
         assert_eq!(woken.load(Ordering::SeqCst), 10);
