@@ -12,7 +12,7 @@ use crate::segment::SegmentFile;
 use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, cell_end, len_of_cell_from};
 use crate::segment::digest::RunningDigest;
 use crate::segment::file::wide;
-use crate::types::Position;
+use crate::types::{Address, Position};
 
 /// Bytes that a reader in order reads first: it may want a few records only. It reads twice as many
 /// each time, up to a cell.
@@ -21,6 +21,9 @@ const AHEAD_LEN_MIN: u64 = 16 << 10;
 const POINT_LEN_MIN: usize = 512;
 /// The most bytes that are read for one record before it is known to be longer.
 const POINT_LEN_MAX: usize = 16 << 10;
+
+/// The most bytes of one record that are brought nearer: if it has more, they come in their order anyway.
+const TOUCH_LEN_MAX: usize = 1 << 10;
 
 /// How much is read at once, and where blocks of other readers may be used.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ pub(crate) struct Window {
     /// Offset in the file from which on another block is read, though this one may have the bytes.
     block_end: u64,
     /// The records in the block, if it is shared.
-    checked: Option<Arc<Checked>>,
+    checked: Option<Checked>,
     /// Where the record that was read last ends.
     last_end: u64,
     last_len: u32,
@@ -126,6 +129,20 @@ impl Window {
         self.claim_at(*run.start(), limit).map(|_| ())
     }
 
+    /// Whether the record that was read last is in a block of other readers.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.checked.is_some()
+    }
+
+    /// Brings nearer the first records of those at these addresses, in this segment or another, which
+    /// will be read in this order. To be called where blocks of other readers are likely to have them.
+    pub(crate) fn bring_nearer(&self, addresses: impl Iterator<Item = Address>) {
+        if let Reading::Points { blocks: Some(blocks), .. } = &self.reading {
+            let len = usize::try_from(self.last_len).unwrap_or(0);
+            blocks.bring_nearer(addresses, len.min(TOUCH_LEN_MAX));
+        }
+    }
+
     /// Reads the record at `offset`, all of which must lie before `limit`.
     ///
     /// # Errors
@@ -138,7 +155,7 @@ impl Window {
 
     /// As [`Self::record_at`], into `record`.
     #[inline]
-    pub(super) fn read(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
+    pub(crate) fn read(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
         let mut needed = RECORD_LEN_MIN;
         // A first read may show that the record is longer than what was read.
         for _ in 0..3 {
@@ -247,7 +264,7 @@ impl Window {
     }
 
     /// A block that is, or should be, shared with other readers.
-    fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Arc<Checked>>> {
+    fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Checked>> {
         match &self.reading {
             Reading::Ahead { len, cell_len, blocks: Some(blocks) } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
