@@ -118,7 +118,8 @@ impl Window {
     /// Makes ready to read records from the one at the start of `run` to the one at its end, all of
     /// which should lie before `limit`. Only for a window that reads here and there.
     pub(crate) fn cover_run(&mut self, run: &RangeInclusive<u64>, limit: u64) -> Result<()> {
-        let held = self.block_start..self.block_start.saturating_add(wide(self.block.len()));
+        let end = self.block_start.saturating_add(wide(self.block.len())).min(self.block_end);
+        let held = self.block_start..end;
         if held.contains(run.start()) && held.contains(run.end()) {
             return Ok(());
         }
@@ -286,9 +287,15 @@ impl Window {
             Reading::Ahead { len, cell_len, .. } => {
                 self.block_end = cell_end(offset, *cell_len);
                 let in_cell = len_of_cell_from(offset, *cell_len);
-                let now = std::mem::replace(len, len.saturating_mul(2).min(*cell_len));
-                let now = usize::try_from(now).ok().filter(|_| now < *cell_len);
-                now.map_or(in_cell, |now| now.min(in_cell))
+                let now = usize::try_from(*len).ok().filter(|_| *len < *cell_len);
+                match now {
+                    // Who has come to the end of a cell has not shown that it wants more.
+                    Some(now) if now < in_cell => {
+                        *len = len.saturating_mul(2).min(*cell_len);
+                        now
+                    }
+                    _ => in_cell,
+                }
             }
             Reading::Points { expected_end, .. } => {
                 // Once: what is read next may be anywhere.
@@ -313,5 +320,34 @@ impl Window {
         let read = self.file.read_at(buffer, offset);
         buffer.truncate(*read.as_ref().unwrap_or(&0));
         read.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::scan::tests::segment_of;
+
+    /// How much is read at once, one after the other, from an offset on.
+    fn read_lens(mut offset: u64) -> Vec<u64> {
+        let mut window = Window::ahead(segment_of(&[]), None);
+        let mut next_len = || {
+            let len = wide(window.len_to_read(offset)).min(cell_end(offset, CELL_LEN_MAX) - offset);
+            offset += len;
+            len >> 10
+        };
+        (0..6).map(|_| next_len()).collect()
+    }
+
+    #[test]
+    fn a_reader_in_order_reads_more_and_more() {
+        assert_eq!(read_lens(0), [16, 32, 64, 16, 128, 128]);
+    }
+
+    /// It read four times as much behind a cell as before, having asked for little in it.
+    #[test]
+    fn the_end_of_a_cell_is_no_reason_to_read_more() {
+        assert_eq!(read_lens(CELL_LEN_MAX - (8 << 10)), [8, 16, 32, 64, 16, 128]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (24 << 10)), [16, 8, 32, 64, 32, 128]);
     }
 }
