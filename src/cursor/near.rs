@@ -16,7 +16,12 @@ pub(crate) struct Near {
     limit: u64,
     /// The one that was read last. It stays in its place: to move it costs too much.
     record: Record,
+    /// How many records were found in blocks of other readers, one after the other.
+    shared_count: u32,
 }
+
+/// So many of them say that more are there. One alone is, now and then, where few blocks are kept.
+const SHARED_COUNT_MIN: u32 = 2;
 
 impl Near {
     /// The event of the record that was read last.
@@ -24,14 +29,19 @@ impl Near {
         self.window.view(&self.record)
     }
 
-    /// Brings nearer what is read next, if that is likely to be found where the last record was: in
+    /// Brings nearer what is read next, if that is likely to be found where the last records were: in
     /// memory.
     pub(super) fn prepare(&self, page: &mut Page) {
-        if self.window.is_shared()
+        if self.shared_count >= SHARED_COUNT_MIN
             && let Some(lot) = page.next_lot()
         {
             self.window.bring_nearer(lot);
         }
+    }
+
+    fn count_shared(&mut self) {
+        let count = self.shared_count.saturating_add(1);
+        self.shared_count = if self.window.is_shared() { count } else { 0 };
     }
 }
 
@@ -57,9 +67,11 @@ impl Source {
                 limit: self.segments.limit(window.file())?,
                 window,
                 record: Record::none(),
+                shared_count: near.as_ref().map_or(0, |near| near.shared_count),
             });
         }
-        let Some(Near { window, limit, record }) = near else { return Ok(false) };
+        let Some(near) = near else { return Ok(false) };
+        let Near { window, limit, record, .. } = near;
         if run.start() != run.end() {
             window.cover_run(&run, *limit)?;
         }
@@ -71,7 +83,8 @@ impl Source {
             Err(Error::Corrupt { .. }) => return Ok(false),
             Err(error) => return Err(error),
         }
-        let event = window.view(record);
+        near.count_shared();
+        let event = near.view();
         Ok(event.revision() == revision && event.stream_bytes() == stream.as_bytes())
     }
 
