@@ -271,6 +271,21 @@ impl Cursor {
         visited
     }
 
+    /// The event that was read last, forwards.
+    fn read_last(&self) -> Option<EventView<'_>> {
+        self.place.as_ref()?.scanner.as_ref().map(Scanner::view)
+    }
+
+    /// The next event that is visited, to be kept.
+    fn next_lent(&mut self) -> Option<Result<Event>> {
+        let mut next = None;
+        let visited = self.visit(|event| {
+            next = Some(event.to_event());
+            ControlFlow::Break(())
+        });
+        visited.map(|()| next).transpose()
+    }
+
     /// Waits until there may be an event to give, for `timeout` at most, and says whether there may.
     /// Costs nothing while it waits.
     ///
@@ -385,11 +400,19 @@ impl Iterator for Cursor {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut next = None;
-        let visited = self.visit(|event| {
-            next = Some(event.to_event());
+        if self.direction == Direction::Backwards {
+            return self.next_lent();
+        }
+        let mut is_there = false;
+        let visited = self.visit(|_| {
+            is_there = true;
             ControlFlow::Break(())
         });
-        visited.map(|()| next).transpose()
+        match visited {
+            // Made where it is wanted: to move an event costs as much as to make it.
+            Ok(()) if is_there => Some(Ok(self.read_last()?.to_event())),
+            Ok(()) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Reading single records where the index says that they are.
 
 use crate::cursor::Source;
-use crate::cursor::page::Run;
+use crate::cursor::page::{Page, Run};
 use crate::cursor::source::is_missing;
 use crate::error::{Error, Result};
+use crate::event::EventView;
 use crate::format::Record;
 use crate::segment::Window;
 use crate::types::{Address, Revision};
@@ -11,44 +12,80 @@ use crate::types::{Address, Revision};
 /// Where single records are read, and up to which offset there.
 #[derive(Debug)]
 pub(crate) struct Near {
-    pub(crate) window: Window,
+    window: Window,
     limit: u64,
+    /// The one that was read last. It stays in its place: to move it costs too much.
+    record: Record,
+    /// How many records were found in blocks of other readers, one after the other.
+    shared_count: u32,
+}
+
+/// So many of them say that more are there. One alone is, now and then, where few blocks are kept.
+const SHARED_COUNT_MIN: u32 = 2;
+
+impl Near {
+    /// The event of the record that was read last.
+    pub(super) fn view(&self) -> EventView<'_> {
+        self.window.view(&self.record)
+    }
+
+    /// Brings nearer what is read next, if that is likely to be found where the last records were: in
+    /// memory.
+    pub(super) fn prepare(&self, page: &mut Page) {
+        if self.shared_count >= SHARED_COUNT_MIN
+            && let Some(lot) = page.next_lot()
+        {
+            self.window.bring_nearer(lot);
+        }
+    }
+
+    fn count_shared(&mut self) {
+        let count = self.shared_count.saturating_add(1);
+        self.shared_count = if self.window.is_shared() { count } else { 0 };
+    }
 }
 
 impl Source {
-    /// Reads the record of a revision at an address that the index gave, which is in the window of
-    /// `near` then; `None` if something else stands there, so that the index is wrong.
+    /// Reads the record of a revision at an address that the index gave, which is the last one of
+    /// `near` then; `false` if something else stands there, so that the index is wrong.
     pub(crate) fn record_at(
         &self,
         near: &mut Option<Near>,
         (address, run): (Address, Run),
         (stream, revision): (&str, Revision),
-    ) -> Result<Option<Record>> {
+    ) -> Result<bool> {
         // The limit is looked up again only when it must be: that may be a system call.
         let is_near = |near: &Near| {
             near.window.file().base() == address.segment && address.offset < near.limit
         };
         if !near.as_ref().is_some_and(is_near) {
             let window = match self.segments.window(address.segment) {
-                Err(error) if is_missing(&error) => return Ok(None),
+                Err(error) if is_missing(&error) => return Ok(false),
                 other => other?,
             };
-            *near = Some(Near { limit: self.segments.limit(window.file())?, window });
+            *near = Some(Near {
+                limit: self.segments.limit(window.file())?,
+                window,
+                record: Record::none(),
+                shared_count: near.as_ref().map_or(0, |near| near.shared_count),
+            });
         }
-        let Some(Near { window, limit }) = near else { return Ok(None) };
+        let Some(near) = near else { return Ok(false) };
+        let Near { window, limit, record, .. } = near;
         if run.start() != run.end() {
             window.cover_run(&run, *limit)?;
         }
-        let record = match window.record_at(address.offset, *limit) {
-            Ok(record) => record,
+        match window.read(record, address.offset, *limit) {
+            Ok(()) => {}
             Err(error @ Error::Corrupt { .. }) if self.is_record_there(address)? => {
                 return Err(error);
             }
-            Err(Error::Corrupt { .. }) => return Ok(None),
+            Err(Error::Corrupt { .. }) => return Ok(false),
             Err(error) => return Err(error),
-        };
-        let is_right = record.parts.revision == revision && window.stream(&record) == stream;
-        Ok(Some(record).filter(|_| is_right))
+        }
+        near.count_shared();
+        let event = near.view();
+        Ok(event.revision() == revision && event.stream_bytes() == stream.as_bytes())
     }
 
     /// Whether a scan of the segment comes to `address`, so that a record should begin there.

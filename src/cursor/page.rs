@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 
 use crate::cursor::Direction;
+use crate::segment::LOT_COUNT_MAX;
 use crate::types::{Address, Revision};
 
 /// The most addresses that are asked for at once, as many as one block of the index has.
@@ -31,6 +32,8 @@ pub(super) struct Page {
     /// How many of the next addresses are in `run`.
     run_count: usize,
     run: Run,
+    /// How many of the next addresses were given out as a lot.
+    lot_count: usize,
 }
 
 impl Page {
@@ -39,7 +42,14 @@ impl Page {
             Direction::Forwards => COUNT_MAX,
             Direction::Backwards => COUNT_MIN,
         };
-        Self { direction, addresses: VecDeque::new(), count, run_count: 0, run: 0..=0 }
+        Self {
+            direction,
+            addresses: VecDeque::new(),
+            count,
+            run_count: 0,
+            run: 0..=0,
+            lot_count: 0,
+        }
     }
 
     /// A page that will be asked for one address.
@@ -53,7 +63,7 @@ impl Page {
 
     pub(super) fn clear(&mut self) {
         self.addresses.clear();
-        self.run_count = 0;
+        (self.run_count, self.lot_count) = (0, 0);
     }
 
     /// The revisions to ask for so that `revision` is the next.
@@ -70,7 +80,7 @@ impl Page {
     /// Takes the addresses of what was wanted, ascending.
     pub(super) fn fill(&mut self, addresses: Vec<Address>) {
         self.addresses = addresses.into();
-        self.run_count = 0;
+        (self.run_count, self.lot_count) = (0, 0);
         self.count = self.count.saturating_mul(GROWTH).min(COUNT_MAX);
     }
 
@@ -80,11 +90,26 @@ impl Page {
             (self.run_count, self.run) = self.next_run()?;
         }
         self.run_count = self.run_count.saturating_sub(1);
+        self.lot_count = self.lot_count.saturating_sub(1);
         let address = match self.direction {
             Direction::Forwards => self.addresses.pop_front(),
             Direction::Backwards => self.addresses.pop_back(),
         };
         address.map(|address| (address, self.run.clone()))
+    }
+
+    /// The next addresses, as many as are looked at together; `None` if there are still some of the
+    /// last ones, or no two.
+    pub(super) fn next_lot(&mut self) -> Option<impl Iterator<Item = Address>> {
+        if self.lot_count > 0 || self.addresses.len() < 2 {
+            return None;
+        }
+        self.lot_count = self.addresses.len().min(LOT_COUNT_MAX);
+        let (direction, count) = (self.direction, self.lot_count);
+        Some((0..count).filter_map(move |n| match direction {
+            Direction::Forwards => self.addresses.get(n).copied(),
+            Direction::Backwards => self.addresses.iter().rev().nth(n).copied(),
+        }))
     }
 
     /// The next addresses that are near each other.
@@ -146,6 +171,36 @@ mod tests {
                 assert!(run.contains(&at) && run.end() - run.start() <= RUN_LEN_MAX);
             }
         }
+    }
+
+    #[test]
+    fn every_address_is_in_one_lot_which_begins_with_the_next_one() {
+        let there: Vec<_> = (0..40).map(|n| address(n / 20, 64 + n * 5_000)).collect();
+        for direction in [Direction::Forwards, Direction::Backwards] {
+            let mut page = Page::new(direction);
+            page.fill(there.clone());
+            let (mut in_lots, mut given) = (Vec::new(), Vec::new());
+            loop {
+                if let Some(lot) = page.next_lot() {
+                    assert_eq!(in_lots.len(), given.len());
+                    in_lots.extend(lot);
+                    assert!(in_lots.len() - given.len() <= LOT_COUNT_MAX);
+                }
+                let Some((address, _)) = page.next() else { break };
+                given.push(address);
+            }
+            assert_eq!((given.len(), &in_lots), (there.len(), &given));
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_alone_is_no_lot() {
+        let mut page = Page::new(Direction::Backwards);
+        page.fill(vec![address(0, 64)]);
+        assert!(page.next_lot().is_none());
+        page.fill(vec![address(0, 64), address(0, 500)]);
+        page.next();
+        assert!(page.next_lot().is_none());
     }
 
     #[test]

@@ -12,7 +12,6 @@ use crate::cursor::times::Times;
 use crate::cursor::{Cursor, Direction, Source};
 use crate::error::Result;
 use crate::event::{Event, EventView};
-use crate::format::Record;
 use crate::index::IndexFault;
 use crate::types::{Position, Revision, Timestamp};
 
@@ -73,8 +72,8 @@ impl Place {
 
 /// An event of the stream, where it was read.
 enum Found {
-    /// In the window near the place.
-    Near(Record),
+    /// Near the place.
+    Near { position: Position, recorded_at: Timestamp },
     /// By a scan.
     Kept(Event),
 }
@@ -83,23 +82,29 @@ impl Found {
     /// The event; `None` if it is not where it was.
     fn view<'a>(&'a self, near: Option<&'a Near>) -> Option<EventView<'a>> {
         match self {
-            Self::Near(record) => near.map(|near| near.window.view(record)),
+            Self::Near { .. } => near.map(Near::view),
             Self::Kept(event) => Some(event.view()),
         }
     }
 
     fn position(&self) -> Position {
         match self {
-            Self::Near(record) => record.parts.position,
+            Self::Near { position, .. } => *position,
             Self::Kept(event) => event.position(),
         }
     }
 
     fn recorded_at(&self) -> Timestamp {
         match self {
-            Self::Near(record) => record.parts.recorded_at,
+            Self::Near { recorded_at, .. } => *recorded_at,
             Self::Kept(event) => event.recorded_at(),
         }
+    }
+}
+
+impl From<EventView<'_>> for Found {
+    fn from(event: EventView<'_>) -> Self {
+        Self::Near { position: event.position(), recorded_at: event.recorded_at() }
     }
 }
 
@@ -301,11 +306,13 @@ impl StreamCursor {
             {
                 place.page.fill(addresses);
             }
+            if let Some(near) = &place.near {
+                near.prepare(&mut place.page);
+            }
             if let Some((address, run)) = place.page.next() {
-                let source = &self.source;
-                let wanted = (&*self.stream, revision);
-                if let Some(record) = source.record_at(&mut place.near, (address, run), wanted)? {
-                    return Ok(Some(Found::Near(record)));
+                let (source, wanted) = (&self.source, (&*self.stream, revision));
+                if source.record_at(&mut place.near, (address, run), wanted)? {
+                    return Ok(place.near.as_ref().map(|near| near.view().into()));
                 }
                 source
                     .index()

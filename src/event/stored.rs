@@ -88,6 +88,7 @@ impl EventParts {
 
 impl Event {
     /// An event whose parts lie in `block`. Names among them must have been found to be UTF-8.
+    #[inline]
     pub(crate) fn new(parts: EventParts, block: Arc<Block>) -> Self {
         Self { parts, block }
     }

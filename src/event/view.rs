@@ -32,8 +32,11 @@ impl<'a> EventView<'a> {
 
     /// The event, to be kept. Copies no payload.
     #[must_use]
+    #[inline]
     pub fn to_event(&self) -> Event {
-        Event::new(*self.parts, Arc::clone(self.block))
+        // Before the parts are copied, which then go to where the event is wanted, and nowhere before.
+        let block = Arc::clone(self.block);
+        Event::new(*self.parts, block)
     }
 
     /// The stream it was appended to.

@@ -8,6 +8,7 @@
 //! they began. A reader that is alone reads into memory of its own, which is faster: blocks are kept
 //! only where somebody else has been lately.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use quick_cache::Weighter;
@@ -18,7 +19,7 @@ use crate::format::{RECORD_ALIGNMENT, Record, RecordFault};
 use crate::segment::SegmentFile;
 use crate::segment::file::wide;
 use crate::sync::{AtomicU64, Ordering};
-use crate::types::Position;
+use crate::types::{Address, Position};
 
 /// Bytes of a cell, where there is room for many. Reads of more at once take no less time a byte.
 pub(super) const CELL_LEN_MAX: u64 = 128 << 10;
@@ -35,6 +36,11 @@ const BLOCK_OVERHEAD: u64 = 256;
 /// How often a cell is touched by readers here and there before its block is read.
 const POINT_TOUCHES_MIN: u8 = 4;
 
+/// How many records are brought nearer at once. More of them would push each other away again.
+pub(crate) const LOT_COUNT_MAX: usize = 16;
+/// Bytes that memory is fetched in.
+const LINE_LEN: usize = 64;
+
 /// The offset at which the cell after that of `offset` begins, if cells have `cell_len` bytes.
 pub(super) fn cell_end(offset: u64, cell_len: u64) -> u64 {
     (offset / cell_len.max(1)).saturating_add(1).saturating_mul(cell_len)
@@ -47,12 +53,16 @@ pub(super) fn len_of_cell_from(offset: u64, cell_len: u64) -> usize {
 }
 
 /// Records that follow each other in a segment, each of which was read and found to be one.
-#[derive(Debug)]
+///
+/// It is small, and kept where it is found: a reader here and there waits for memory at each step.
+#[derive(Clone, Debug)]
 pub(super) struct Checked {
     start: u64,
+    /// Bytes of the records.
+    len: usize,
+    /// The records, and then a bit for each place from `start` on at which one may begin, set if one
+    /// does.
     bytes: Arc<Vec<u8>>,
-    /// A bit for each place from `start` on at which a record may begin, set if one does.
-    begins: Box<[u64]>,
 }
 
 impl Checked {
@@ -82,8 +92,9 @@ impl Checked {
             }
         }
         bytes.truncate(at);
+        bytes.extend(begins);
         bytes.shrink_to_fit();
-        let checked = Self { start, bytes: Arc::new(bytes), begins: begins.into() };
+        let checked = Self { start, len: at, bytes: Arc::new(bytes) };
         Ok(Some(checked).filter(|_| at > 0))
     }
 
@@ -94,42 +105,57 @@ impl Checked {
 
     /// Where the last record ends.
     pub(super) fn end(&self) -> u64 {
-        self.start.saturating_add(wide(self.bytes.len()))
+        self.start.saturating_add(wide(self.len))
     }
 
+    /// The records, and what follows them in memory.
     pub(super) fn bytes(&self) -> &Arc<Vec<u8>> {
         &self.bytes
     }
 
     /// Whether a record begins at `offset`.
     pub(super) fn has(&self, offset: u64) -> bool {
-        let Some(at) = offset.checked_sub(self.start).and_then(|at| usize::try_from(at).ok())
-        else {
-            return false;
-        };
-        let word = self.begins.get(at / PLACES_LEN).copied().unwrap_or(0);
-        at.is_multiple_of(RECORD_ALIGNMENT) && word & place_in_word(at) != 0
+        let Some(at) = self.place_of(offset) else { return false };
+        at.is_multiple_of(RECORD_ALIGNMENT) && self.bits_at(at) & place_in_bits(at) != 0
     }
 
-    fn len(&self) -> u64 {
-        wide(self.bytes.len())
-            .saturating_add(wide(size_of_val(&*self.begins)))
-            .saturating_add(BLOCK_OVERHEAD)
+    /// Where `offset` is among the bytes of the records, if it is.
+    fn place_of(&self, offset: u64) -> Option<usize> {
+        let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        Some(at).filter(|at| *at < self.len)
+    }
+
+    /// The bits of which one is for a record that begins at `at`.
+    fn bits_at(&self, at: usize) -> u8 {
+        let place = self.len.saturating_add(at / PLACES_LEN);
+        self.bytes.get(place).copied().unwrap_or(0)
+    }
+
+    /// Has a look at `len` bytes from `offset` on, and at whether a record begins there.
+    #[inline]
+    fn touch(&self, offset: u64, len: usize) -> u8 {
+        let Some(at) = self.place_of(offset) else { return 0 };
+        let lines = self.bytes.get(at..self.len.min(at.saturating_add(len))).unwrap_or_default();
+        lines.iter().step_by(LINE_LEN).fold(self.bits_at(at), |sum, byte| sum ^ byte)
+    }
+
+    fn weight(&self) -> u64 {
+        wide(self.bytes.len()).saturating_add(BLOCK_OVERHEAD)
     }
 }
 
-/// Bytes of a block that one word of bits is for.
-const PLACES_LEN: usize = RECORD_ALIGNMENT * 64;
+/// Bytes of a block that one byte of bits is for.
+const PLACES_LEN: usize = RECORD_ALIGNMENT * 8;
 
-fn place_in_word(at: usize) -> u64 {
-    1 << (at / RECORD_ALIGNMENT % 64)
+fn place_in_bits(at: usize) -> u8 {
+    1 << (at / RECORD_ALIGNMENT % 8)
 }
 
 /// Sets the bit of a record that begins at `at`.
-fn set(begins: &mut Vec<u64>, at: usize) {
+fn set(begins: &mut Vec<u8>, at: usize) {
     begins.resize(at / PLACES_LEN + 1, 0);
-    if let Some(word) = begins.last_mut() {
-        *word |= place_in_word(at);
+    if let Some(bits) = begins.last_mut() {
+        *bits |= place_in_bits(at);
     }
 }
 
@@ -153,9 +179,9 @@ struct Cell {
 #[derive(Clone, Debug)]
 struct ByLen;
 
-impl Weighter<Cell, Arc<Checked>> for ByLen {
-    fn weight(&self, _: &Cell, block: &Arc<Checked>) -> u64 {
-        block.len()
+impl Weighter<Cell, Checked> for ByLen {
+    fn weight(&self, _: &Cell, block: &Checked) -> u64 {
+        block.weight()
     }
 }
 
@@ -163,7 +189,7 @@ impl Weighter<Cell, Arc<Checked>> for ByLen {
 #[derive(Debug)]
 pub(crate) struct Blocks {
     cell_len: u64,
-    kept: Cache<Cell, Arc<Checked>, ByLen>,
+    kept: Cache<Cell, Checked, ByLen>,
     touches: Touches,
 }
 
@@ -192,7 +218,7 @@ impl Blocks {
         file: &SegmentFile,
         offset: u64,
         limit: u64,
-    ) -> Result<Option<Arc<Checked>>> {
+    ) -> Result<Option<Checked>> {
         self.find(file, offset, limit, 1)
     }
 
@@ -202,8 +228,25 @@ impl Blocks {
         file: &SegmentFile,
         offset: u64,
         limit: u64,
-    ) -> Result<Option<Arc<Checked>>> {
+    ) -> Result<Option<Checked>> {
         self.find(file, offset, limit, POINT_TOUCHES_MIN)
+    }
+
+    /// Brings nearer what is kept of records at these places, which have some `len` bytes each and are
+    /// read next. To wait for memory for all of them at once takes little more time than for one.
+    pub(super) fn bring_nearer(&self, addresses: impl Iterator<Item = Address>, len: usize) {
+        let mut kept = [const { None }; LOT_COUNT_MAX];
+        for (kept, Address { segment, offset }) in kept.iter_mut().zip(addresses) {
+            *kept = self.kept.peek(&self.cell(segment, offset)).map(|block| (block, offset));
+        }
+        let touched =
+            kept.iter().flatten().fold(0, |sum, (block, offset)| sum ^ block.touch(*offset, len));
+        // So that it is done, though nothing comes of it.
+        black_box(touched);
+    }
+
+    fn cell(&self, segment: Position, offset: u64) -> Cell {
+        Cell { segment, number: offset / self.cell_len.max(1) }
     }
 
     fn find(
@@ -212,15 +255,15 @@ impl Blocks {
         offset: u64,
         limit: u64,
         touches_min: u8,
-    ) -> Result<Option<Arc<Checked>>> {
-        let cell = Cell { segment: file.base(), number: offset / self.cell_len.max(1) };
+    ) -> Result<Option<Checked>> {
+        let cell = self.cell(file.base(), offset);
         let found = self.kept.get(&cell).filter(|block| block.has(offset));
         if found.is_some() || self.touches.count(cell) < touches_min {
             return Ok(found);
         }
-        let read = Checked::read(file, offset, limit, self.cell_len)?.map(Arc::new);
+        let read = Checked::read(file, offset, limit, self.cell_len)?;
         if let Some(block) = &read {
-            self.kept.insert(cell, Arc::clone(block));
+            self.kept.insert(cell, block.clone());
         }
         Ok(read)
     }
@@ -313,7 +356,7 @@ mod tests {
         assert!(blocks.for_reader_in_order(&file, start, end).unwrap().is_none());
         let second = blocks.for_reader_in_order(&file, start, end).unwrap().unwrap();
         let third = blocks.for_reader_in_order(&file, start, end).unwrap().unwrap();
-        assert!(Arc::ptr_eq(&second, &third));
+        assert!(Arc::ptr_eq(second.bytes(), third.bytes()));
         assert_eq!((second.start(), second.end() % 8), (start, 0));
         assert!(second.end() >= CELL && second.end() < CELL + 72);
         assert!(second.has(start) && second.has(start + 72) && !second.has(second.end()));
@@ -356,5 +399,18 @@ mod tests {
             .map(|n| blocks.for_point(&file, records_start() + 72 * n, end).unwrap().is_some())
             .collect();
         assert_eq!(found, [false, false, false, false, true, true]);
+    }
+
+    /// Else a reader would keep blocks by looking ahead, and be told of damage that it does not come to.
+    #[test]
+    fn to_bring_records_nearer_reads_nothing_and_counts_for_nothing() {
+        let ((file, end), blocks) = (segment(), room());
+        let (segment, start) = (file.base(), records_start());
+        for _ in 0..10 {
+            let offsets = (0..40).map(|n| start + 72 * n);
+            blocks.bring_nearer(offsets.map(|offset| Address { segment, offset }), 72);
+        }
+        assert_eq!(blocks.kept.len(), 0);
+        assert!(blocks.for_reader_in_order(&file, start, end).unwrap().is_none());
     }
 }

@@ -14,7 +14,7 @@ mod search;
 mod window;
 
 pub(crate) use ahead::ReadAhead;
-pub(crate) use blocks::Blocks;
+pub(crate) use blocks::{Blocks, LOT_COUNT_MAX};
 pub(crate) use digest::digest_of;
 pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};
 pub(crate) use salvage::{Place, Salvaged, Salvager};

@@ -12,7 +12,7 @@ use crate::segment::SegmentFile;
 use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, cell_end, len_of_cell_from};
 use crate::segment::digest::RunningDigest;
 use crate::segment::file::wide;
-use crate::types::Position;
+use crate::types::{Address, Position};
 
 /// Bytes that a reader in order reads first: it may want a few records only. It reads twice as many
 /// each time, up to a cell.
@@ -21,6 +21,9 @@ const AHEAD_LEN_MIN: u64 = 16 << 10;
 const POINT_LEN_MIN: usize = 512;
 /// The most bytes that are read for one record before it is known to be longer.
 const POINT_LEN_MAX: usize = 16 << 10;
+
+/// The most bytes of one record that are brought nearer: if it has more, they come in their order anyway.
+const TOUCH_LEN_MAX: usize = 1 << 10;
 
 /// How much is read at once, and where blocks of other readers may be used.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ pub(crate) struct Window {
     /// Offset in the file from which on another block is read, though this one may have the bytes.
     block_end: u64,
     /// The records in the block, if it is shared.
-    checked: Option<Arc<Checked>>,
+    checked: Option<Checked>,
     /// Where the record that was read last ends.
     last_end: u64,
     last_len: u32,
@@ -115,7 +118,8 @@ impl Window {
     /// Makes ready to read records from the one at the start of `run` to the one at its end, all of
     /// which should lie before `limit`. Only for a window that reads here and there.
     pub(crate) fn cover_run(&mut self, run: &RangeInclusive<u64>, limit: u64) -> Result<()> {
-        let held = self.block_start..self.block_start.saturating_add(wide(self.block.len()));
+        let end = self.block_start.saturating_add(wide(self.block.len())).min(self.block_end);
+        let held = self.block_start..end;
         if held.contains(run.start()) && held.contains(run.end()) {
             return Ok(());
         }
@@ -124,6 +128,20 @@ impl Window {
         }
         // What is there is found out when it is read.
         self.claim_at(*run.start(), limit).map(|_| ())
+    }
+
+    /// Whether the record that was read last is in a block of other readers.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.checked.is_some()
+    }
+
+    /// Brings nearer the first records of those at these addresses, in this segment or another, which
+    /// will be read in this order. To be called where blocks of other readers are likely to have them.
+    pub(crate) fn bring_nearer(&self, addresses: impl Iterator<Item = Address>) {
+        if let Reading::Points { blocks: Some(blocks), .. } = &self.reading {
+            let len = usize::try_from(self.last_len).unwrap_or(0);
+            blocks.bring_nearer(addresses, len.min(TOUCH_LEN_MAX));
+        }
     }
 
     /// Reads the record at `offset`, all of which must lie before `limit`.
@@ -138,7 +156,7 @@ impl Window {
 
     /// As [`Self::record_at`], into `record`.
     #[inline]
-    pub(super) fn read(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
+    pub(crate) fn read(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
         let mut needed = RECORD_LEN_MIN;
         // A first read may show that the record is longer than what was read.
         for _ in 0..3 {
@@ -247,7 +265,7 @@ impl Window {
     }
 
     /// A block that is, or should be, shared with other readers.
-    fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Arc<Checked>>> {
+    fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Checked>> {
         match &self.reading {
             Reading::Ahead { len, cell_len, blocks: Some(blocks) } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
@@ -269,9 +287,15 @@ impl Window {
             Reading::Ahead { len, cell_len, .. } => {
                 self.block_end = cell_end(offset, *cell_len);
                 let in_cell = len_of_cell_from(offset, *cell_len);
-                let now = std::mem::replace(len, len.saturating_mul(2).min(*cell_len));
-                let now = usize::try_from(now).ok().filter(|_| now < *cell_len);
-                now.map_or(in_cell, |now| now.min(in_cell))
+                let now = usize::try_from(*len).ok().filter(|_| *len < *cell_len);
+                match now {
+                    // Who has come to the end of a cell has not shown that it wants more.
+                    Some(now) if now < in_cell => {
+                        *len = len.saturating_mul(2).min(*cell_len);
+                        now
+                    }
+                    _ => in_cell,
+                }
             }
             Reading::Points { expected_end, .. } => {
                 // Once: what is read next may be anywhere.
@@ -296,5 +320,34 @@ impl Window {
         let read = self.file.read_at(buffer, offset);
         buffer.truncate(*read.as_ref().unwrap_or(&0));
         read.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::scan::tests::segment_of;
+
+    /// How much is read at once, one after the other, from an offset on.
+    fn read_lens(mut offset: u64) -> Vec<u64> {
+        let mut window = Window::ahead(segment_of(&[]), None);
+        let mut next_len = || {
+            let len = wide(window.len_to_read(offset)).min(cell_end(offset, CELL_LEN_MAX) - offset);
+            offset += len;
+            len >> 10
+        };
+        (0..6).map(|_| next_len()).collect()
+    }
+
+    #[test]
+    fn a_reader_in_order_reads_more_and_more() {
+        assert_eq!(read_lens(0), [16, 32, 64, 16, 128, 128]);
+    }
+
+    /// It read four times as much behind a cell as before, having asked for little in it.
+    #[test]
+    fn the_end_of_a_cell_is_no_reason_to_read_more() {
+        assert_eq!(read_lens(CELL_LEN_MAX - (8 << 10)), [8, 16, 32, 64, 16, 128]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (24 << 10)), [16, 8, 32, 64, 32, 128]);
     }
 }
