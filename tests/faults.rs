@@ -194,6 +194,25 @@ fn a_full_disk_fails_the_append_and_the_store_lives_on_once_there_is_room() {
     }
 }
 
+/// After a failure the store forgets where streams end and asks the index, which has been told of all
+/// that is visible, but has perhaps not looked at it yet.
+#[test]
+fn a_failed_append_changes_nothing_for_streams_that_were_appended_to_just_before() {
+    let disk = Simulation::new();
+    let store = disk.open(&Options::new().durability(Durability::Buffered)).unwrap();
+    let append = |stream, expected| store.append(stream, expected, [NewEvent::text("t", stream)]);
+    append("a", Expected::NoStream).unwrap();
+    disk.inject(Fault::next(Call::Write, ErrorKind::StorageFull));
+    append("b", Expected::NoStream).unwrap_err();
+    assert!(matches!(append("a", Expected::NoStream), Err(Error::Conflict { .. })));
+    let receipt = append("a", Expected::Exact(1)).unwrap();
+    assert_eq!(receipt.first().get(), 1);
+    append("b", Expected::NoStream).unwrap();
+    let events: Vec<_> = store.read_stream("a").map(|event| event.unwrap()).collect();
+    assert!(events.iter().map(|event| event.revision().get()).eq(0..2));
+    assert_eq!(store.stream_end("b").unwrap().get(), 1);
+}
+
 #[test]
 fn a_failed_sync_poisons_the_store_until_it_is_reopened() {
     let disk = Simulation::new();

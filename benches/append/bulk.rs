@@ -133,16 +133,22 @@ pub(crate) fn new_streams(bench: &Bench) -> Result<Option<Row>> {
     };
     let mut new = || annals(Names::New, new_count);
     let mut few = || annals(Names::Few, few_count);
-    let mut bare =
-        || bare_bulk(&file, Syncs::AtTheEnd, batches_of(Names::New, &payloads, new_count));
-    let [new, few, bare] = interleave(bench.rounds(ROUNDS), [&mut new, &mut few, &mut bare])?;
-    let (new_rates, few_rates) = (Run::rates(&new), Run::rates(&few));
-    let bare_rates = Run::rates(&bare);
+    let in_file = |file: &BareFile| {
+        bare_bulk(file, Syncs::AtTheEnd, batches_of(Names::New, &payloads, new_count))
+    };
+    let mut bare = || in_file(&file);
+    let mut growing = || in_file(&BareFile::growing(&bench.dir)?);
+    let [new, few, bare, growing] =
+        interleave(bench.rounds(ROUNDS), [&mut new, &mut few, &mut bare, &mut growing])?;
+    let [new_rates, few_rates, bare_rates, growing_rates] =
+        [&new, &few, &bare, &growing].map(|runs| Run::rates(runs));
     let row = Row::new(NEW_STREAMS, "events/s", &new_rates)
         .bare(&bare_rates)
         .ratio_against(BULK, Spread::of_ratios(&new_rates, &few_rates))
         .figure("against_value", median(&few_rates))
         .spread("bare_ratio", Spread::of_ratios(&new_rates, &bare_rates))
+        .figure("growing_value", median(&growing_rates))
+        .spread("growing_ratio", Spread::of_ratios(&new_rates, &growing_rates))
         .field("events", Run::usual_count(&new))
         .field("batches", "made in the timed part, on all sides");
     Ok(Some(row))

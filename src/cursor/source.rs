@@ -198,10 +198,10 @@ impl Source {
         self.scan_stream_end(stream)
     }
 
-    /// The ends of several streams, whose names were checked and have these hashes, of what is
-    /// visible.
-    pub(crate) fn stream_ends(&self, streams: &[(NameHash, &str)]) -> Result<Vec<Revision>> {
-        if let Ok(ends) = self.index().stream_ends(streams) {
+    /// The ends of several streams, whose names were checked and have these hashes: of what is
+    /// visible, or of as much of that as the index has taken in.
+    pub(crate) fn ends_taken_in(&self, streams: &[(NameHash, &str)]) -> Result<Vec<Revision>> {
+        if let Ok(ends) = self.index().ends_taken_in(streams) {
             self.wait_until_visible();
             return Ok(ends);
         }
@@ -279,10 +279,10 @@ mod tests {
     use crate::log::{UnrecoveredLog, read_meta};
     use crate::options::Options;
     use crate::store::IndexPlace;
-    use crate::types::{Entry, NameHasher};
+    use crate::types::{Entries, Entry, NameHasher};
 
     /// A log with events of the streams `a` and `b` by turns, and where they stand.
-    fn log() -> (Segments, Vec<Entry>) {
+    fn log() -> (Segments, Vec<(String, Entry)>) {
         let directory: Arc<dyn Directory> = Arc::new(SimulatedDirectory::new());
         let place = IndexPlace::Memory(MemoryTree::default());
         let store = Options::new().open_in(Arc::clone(&directory), &place).unwrap();
@@ -296,14 +296,15 @@ mod tests {
         let limit = segments.visible().address.offset;
         let mut entries = Vec::new();
         while let Ok((record, address)) = scanner.read(limit) {
-            entries.push(Entry {
-                stream: scanner.stream(&record).into(),
-                hash: NameHasher::of(key.id).hash(scanner.stream(&record)),
+            let stream = scanner.stream(&record).to_owned();
+            let entry = Entry {
+                hash: NameHasher::of(key.id).hash(&stream),
                 revision: record.parts.revision,
                 position: record.parts.position,
                 recorded_at: record.parts.recorded_at,
                 address,
-            });
+            };
+            entries.push((stream, entry));
         }
         (segments, entries)
     }
@@ -312,11 +313,12 @@ mod tests {
     /// this: by a bug, or from a copy of the log that went another way.
     #[test]
     fn an_index_that_points_to_other_events_is_not_believed() {
-        let (segments, mut entries) = log();
+        let (segments, known) = log();
         let hasher = NameHasher::of(segments.store());
-        for entry in &mut entries {
-            entry.stream = if &*entry.stream == "a" { "b".into() } else { "a".into() };
-            entry.hash = hasher.hash(&entry.stream);
+        let mut entries = Entries::default();
+        for (stream, entry) in known {
+            let other = if stream == "a" { "b" } else { "a" };
+            entries.push(other, Entry { hash: hasher.hash(other), ..entry });
         }
         let options = IndexOptions {
             checkpoint_event_count: 100,

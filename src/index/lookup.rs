@@ -21,23 +21,26 @@ type Names = BTreeMap<String, Revision>;
 impl Index {
     /// One past the last revision of `stream`; [`Revision::START`] if there is no such stream.
     pub(crate) fn stream_end(&self, stream: &str) -> Result<Revision, IndexFault> {
+        self.take_in();
         let hash = self.stored.hasher().hash(stream);
-        self.stream_ends(&[(hash, stream)]).map(|ends| ends.first().copied().unwrap_or_default())
+        self.ends_taken_in(&[(hash, stream)]).map(|ends| ends.first().copied().unwrap_or_default())
     }
 
-    /// The same of each of several streams, whose names have these hashes.
+    /// The same of each of several streams, whose names have these hashes, as far as what was added
+    /// is [taken in](Self::taken_end).
     ///
     /// Each place is asked for all of them before the next place is: what is looked at of one is
     /// near, and the processor need not wait for one look-up to begin the next.
-    pub(crate) fn stream_ends(
+    pub(crate) fn ends_taken_in(
         &self,
         streams: &[(NameHash, &str)],
     ) -> Result<Vec<Revision>, IndexFault> {
         self.settled(|| {
-            let tail = self.tail.read();
+            let growing = self.tail.read();
             let end_in = |tail: &Tail, (hash, stream)| Some(tail.run(hash, stream)?.end());
-            let mut ends: Vec<_> = streams.iter().map(|stream| end_in(&tail, *stream)).collect();
-            drop(tail);
+            let mut ends: Vec<_> =
+                streams.iter().map(|stream| end_in(&growing.tail, *stream)).collect();
+            drop(growing);
             if let Some(frozen) = self.frozen() {
                 for (end, stream) in ends.iter_mut().zip(streams) {
                     *end = end.or_else(|| end_in(&frozen, *stream));
@@ -57,7 +60,7 @@ impl Index {
         self.settled(|| {
             let hash = self.stored.hasher().hash(stream);
             let mut gathered = Gathered::new(revisions.clone());
-            take_from(self.tail.read().run(hash, stream), &mut gathered)?;
+            take_from(self.tail().tail.run(hash, stream), &mut gathered)?;
             if let Some(frozen) = self.frozen() {
                 take_from(frozen.run(hash, stream), &mut gathered)?;
             }
@@ -71,7 +74,7 @@ impl Index {
     /// Without one a scan begins at the start of the log.
     pub(crate) fn mark_before(&self, seek: Seek) -> Result<Option<Mark>, IndexFault> {
         self.settled(|| {
-            let in_tail = self.tail.read().mark_before(seek);
+            let in_tail = self.tail().tail.mark_before(seek);
             let in_memory =
                 in_tail.or_else(|| self.frozen().and_then(|tail| tail.mark_before(seek)));
             in_memory.map_or_else(|| self.stored.mark_before(seek), |mark| Ok(Some(mark)))
@@ -94,7 +97,7 @@ impl Index {
                     names.entry(name.to_owned()).or_insert(end);
                 }
             };
-            add(&self.tail.read());
+            add(&self.tail().tail);
             self.frozen().as_deref().map(add);
             for run in self.stored.runs().iter().rev() {
                 self.add_names(run, (prefix, after), count_max, &mut names)?;

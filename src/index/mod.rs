@@ -9,6 +9,7 @@ mod cache;
 mod chunk;
 mod fault;
 mod filter;
+mod incoming;
 mod keys;
 mod lists;
 mod lookup;
@@ -17,7 +18,6 @@ mod mark_lists;
 mod marks;
 mod memory;
 mod merge;
-mod names;
 mod numbers;
 mod parsed;
 mod places;
@@ -39,9 +39,11 @@ mod tests;
 
 use std::fmt;
 use std::mem;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 pub(crate) use self::fault::IndexFault;
+use self::incoming::{Growing, Incoming};
 pub(crate) use self::memory::MemoryTree;
 pub(crate) use self::sled::open_sled;
 use self::stored::Stored;
@@ -50,12 +52,16 @@ pub(crate) use self::tree::Tree;
 use self::writing::Writing;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::trace::tell;
-use crate::types::{Address, Entry, LogEnd, Position, StoreId, Timestamp};
+use crate::types::{Address, Entries, LogEnd, Position, StoreId, Timestamp};
 
 /// Bytes of log between two marks, if nothing else is said.
 pub(crate) const MARK_INTERVAL_LEN: u64 = 16 << 10;
 /// Bytes of names in memory that make a checkpoint due for each event that would.
 const NAMES_LEN_PER_EVENT: u64 = 64;
+/// How many events that were added are worth to be taken into the tail by who has time for that.
+const INCOMING_COUNT_MIN: u64 = 4 << 10;
+/// How many may wait for it.
+const INCOMING_COUNT_MAX: u64 = 32 << 10;
 
 /// What the index takes, in memory and between checkpoints.
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +108,14 @@ pub(crate) struct Index {
     store: StoreId,
     options: IndexOptions,
     stored: Stored,
+    incoming: Incoming,
     /// Locked after `frozen` by who needs both.
-    tail: RwLock<Tail>,
+    tail: RwLock<Growing>,
+    /// Events in the tail, bytes of their names, and where the log ends after them, to be looked at
+    /// without the lock.
+    tail_count: AtomicU64,
+    tail_names_len: AtomicU64,
+    tail_end: AtomicU64,
     /// What is being written to the tree.
     frozen: RwLock<Option<Arc<Tail>>>,
     /// How often a tail was frozen, or runs were replaced by others.
@@ -151,7 +163,11 @@ impl Index {
             store,
             options,
             stored,
-            tail: RwLock::new(Tail::from_end(end)),
+            incoming: Incoming::default(),
+            tail: RwLock::new(Growing::from(Tail::from_end(end))),
+            tail_count: AtomicU64::new(0),
+            tail_names_len: AtomicU64::new(0),
+            tail_end: AtomicU64::new(end.map_or(0, |end| end.position.get())),
             frozen: RwLock::default(),
             moves: AtomicU64::new(0),
             writing: Mutex::new(writing),
@@ -161,17 +177,53 @@ impl Index {
 
     /// Adds what was published, in the order of positions; after it the log ends at `end`.
     ///
-    /// Takes no I/O. A broken or closed index forgets it.
-    pub(crate) fn add(&self, entries: &[Entry], end: LogEnd) {
-        let mut tail = self.tail.write();
-        if self.check_usable().is_err() {
-            return;
+    /// Takes no I/O, and as good as no time: whoever asks for something finds it, but it is
+    /// [taken in](Self::take_in) later. A broken or closed index forgets it.
+    pub(crate) fn add(&self, entries: &Entries, end: LogEnd) {
+        self.incoming.add(entries, end, || self.check_usable().is_ok());
+    }
+
+    /// Takes what was added to where it is found by stream and by time.
+    pub(crate) fn take_in(&self) {
+        if self.incoming.count() > 0 {
+            let mut growing = self.tail.write();
+            let taken = self.take_into(&mut growing);
+            drop(growing);
+            if let Err(fault) = taken {
+                self.mark_broken(fault);
+            }
         }
-        let added = tail.add(entries, end, self.options.mark_interval_len);
-        drop(tail);
-        if let Err(fault) = added {
-            self.mark_broken(fault);
+    }
+
+    fn take_into(&self, growing: &mut Growing) -> Result<(), IndexFault> {
+        self.incoming.move_to(growing, self.options.mark_interval_len)?;
+        self.tail_count.store(growing.tail.event_count(), Ordering::Release);
+        self.tail_names_len.store(growing.tail.names_len(), Ordering::Release);
+        if let Some(end) = growing.tail.end() {
+            self.tail_end.store(end.position.get(), Ordering::Release);
         }
+        Ok(())
+    }
+
+    /// How far what was added was taken in: what [`Self::ends_taken_in`] goes by.
+    pub(crate) fn taken_end(&self) -> Position {
+        Position::new(self.tail_end.load(Ordering::Acquire))
+    }
+
+    /// Whether so much was added that it is worth to take it in.
+    pub(crate) fn is_intake_due(&self) -> bool {
+        self.incoming.count() >= INCOMING_COUNT_MIN
+    }
+
+    /// Whether more was added than should wait: who appends should take it in.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.incoming.count() >= INCOMING_COUNT_MAX
+    }
+
+    /// The tail, with all that was added.
+    fn tail(&self) -> impl Deref<Target = Growing> {
+        self.take_in();
+        self.tail.read()
     }
 
     /// Whether memory holds as much as it should between checkpoints.
@@ -181,10 +233,10 @@ impl Index {
 
     /// Whether memory holds as much as it should between so many checkpoints.
     pub(crate) fn holds_checkpoints(&self, count: u64) -> bool {
-        let tail = self.tail.read();
         let event_count_max = self.options.checkpoint_event_count.saturating_mul(count);
-        tail.event_count() >= event_count_max
-            || tail.names_len() / NAMES_LEN_PER_EVENT >= event_count_max
+        let event_count = self.tail_count.load(Ordering::Acquire) + self.incoming.count();
+        let names_len = self.tail_names_len.load(Ordering::Acquire);
+        event_count >= event_count_max || names_len / NAMES_LEN_PER_EVENT >= event_count_max
     }
 
     /// Whether a checkpoint is due and the one before it is still being written. Who appends
@@ -197,18 +249,22 @@ impl Index {
     /// durable before [`Self::write_frozen`]. What was moved aside before and is still there comes
     /// first: then its end is returned. `None` if there is nothing.
     pub(crate) fn freeze(&self) -> Option<LogEnd> {
+        self.take_in();
         let mut frozen = self.frozen.write();
-        let mut tail = self.tail.write();
+        let mut growing = self.tail.write();
         if let Some(waiting) = &*frozen {
             return waiting.end();
         }
+        let tail = &mut growing.tail;
         if tail.event_count() == 0 {
             return None;
         }
         let end = tail.end()?;
         let next = tail.successor();
         self.count_move();
-        *frozen = Some(Arc::new(mem::replace(&mut *tail, next)));
+        *frozen = Some(Arc::new(mem::replace(tail, next)));
+        self.tail_count.store(0, Ordering::Release);
+        self.tail_names_len.store(0, Ordering::Release);
         Some(end)
     }
 
@@ -262,7 +318,7 @@ impl Index {
     #[cfg(test)]
     pub(crate) fn indexed_end(&self) -> Option<LogEnd> {
         self.check_usable().ok()?;
-        self.tail.read().end()
+        self.tail().tail.end()
     }
 
     /// What broke the index, if anything did. Then it answers nothing more, and holds nothing.
@@ -297,7 +353,10 @@ impl Index {
     }
 
     fn forget(&self) {
-        *self.tail.write() = Tail::default();
+        self.incoming.clear();
+        *self.tail.write() = Growing::default();
+        self.tail_count.store(0, Ordering::Release);
+        self.tail_names_len.store(0, Ordering::Release);
         *self.frozen.write() = None;
         self.forget_stored();
     }

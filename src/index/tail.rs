@@ -7,9 +7,8 @@ use std::ops::Range;
 
 use super::lists::{List, Lists};
 use super::marks::last_before;
-use super::names::Names;
 use super::{IndexFault, Mark, Seek};
-use crate::types::{Address, Entry, LogEnd, NameHash, Position, Revision};
+use crate::types::{Address, Entries, Entry, LogEnd, NameHash, Names, Position, Revision};
 
 /// Bits of an offset in a segment: as many as the longest segment needs.
 const OFFSET_BITS: u32 = 40;
@@ -151,13 +150,13 @@ impl Tail {
     /// apart.
     pub(super) fn add(
         &mut self,
-        entries: &[Entry],
+        entries: &Entries,
         end: LogEnd,
         mark_interval_len: u64,
     ) -> Result<(), IndexFault> {
-        for entry in entries {
+        for (stream, entry) in entries.iter() {
             self.add_mark(entry, mark_interval_len);
-            self.add_address(entry)?;
+            self.add_address(stream, entry)?;
             self.event_count += 1;
         }
         self.end = Some(end);
@@ -185,13 +184,13 @@ impl Tail {
         Ok(at << OFFSET_BITS | address.offset)
     }
 
-    fn add_address(&mut self, entry: &Entry) -> Result<(), IndexFault> {
+    fn add_address(&mut self, stream: &str, entry: &Entry) -> Result<(), IndexFault> {
         let place = self.place_of(entry.address)?;
-        let Some(kept) = self.streams.get_mut(entry.hash, &entry.stream) else {
+        let Some(kept) = self.streams.get_mut(entry.hash, stream) else {
             let mut places = List::default();
             self.places.push(&mut places, place).ok_or(TOO_MANY)?;
             let kept = Kept { first: entry.revision, places };
-            return self.streams.insert_new(entry.hash, &entry.stream, kept).ok_or(TOO_MANY);
+            return self.streams.insert_new(entry.hash, stream, kept).ok_or(TOO_MANY);
         };
         if entry.revision != kept.end() {
             return Err(IndexFault::damaged("revisions were added that are not dense"));

@@ -1,10 +1,11 @@
 //! What the index promises, over both twins of the tree.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::types::{NameHasher, Revision};
+use crate::types::{Entry, NameHasher, Revision};
 
 mod answers;
 mod caching;
@@ -50,16 +51,40 @@ impl Twin {
     fn catch_up(&self, log: &Log) -> Index {
         let (index, end) = self.open();
         if !log.entries.is_empty() {
-            index.add(log.entries_from(end), log.end());
+            add(&index, log.entries_from(end), log.end());
         }
         index
     }
 }
 
+/// What there is to index of one event, and its stream.
+#[derive(Clone, Debug)]
+struct Named {
+    stream: String,
+    entry: Entry,
+}
+
+impl Deref for Named {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+/// Adds entries, after which the log ends at `end`.
+fn add(index: &Index, named: &[Named], end: LogEnd) {
+    let mut entries = Entries::default();
+    for Named { stream, entry } in named {
+        entries.push(stream, *entry);
+    }
+    index.add(&entries, end);
+}
+
 /// A log that only keeps what there is to index.
 #[derive(Default)]
 struct Log {
-    entries: Vec<Entry>,
+    entries: Vec<Named>,
     streams: BTreeMap<String, Vec<Address>>,
     next: u64,
     segment: u64,
@@ -71,7 +96,7 @@ const SEGMENT_COUNT: u64 = 40;
 
 impl Log {
     /// Appends a batch with an event of each of `names`, and gives its entries.
-    fn append<S: AsRef<str>>(&mut self, names: &[S]) -> &[Entry] {
+    fn append<S: AsRef<str>>(&mut self, names: &[S]) -> &[Named] {
         let start = self.entries.len();
         self.batches += 1;
         for name in names {
@@ -88,14 +113,14 @@ impl Log {
         let address = Address { segment: Position::new(self.segment), offset: self.next };
         self.next += 72 + position % 5 * 8;
         let known = self.streams.entry(name.to_owned()).or_default();
-        self.entries.push(Entry {
-            stream: Arc::from(name),
+        let entry = Entry {
             hash: NameHasher::of(store()).hash(name),
             revision: Revision::new(u64::try_from(known.len()).unwrap()),
             position: Position::new(position),
             recorded_at: Timestamp::from_nanos(self.batches * 10),
             address,
-        });
+        };
+        self.entries.push(Named { stream: name.to_owned(), entry });
         known.push(address);
     }
 
@@ -113,7 +138,7 @@ impl Log {
         self.end_at(self.entries.len())
     }
 
-    fn entries_from(&self, end: Option<LogEnd>) -> &[Entry] {
+    fn entries_from(&self, end: Option<LogEnd>) -> &[Named] {
         let start = end.map_or(0, |end| end.position.get());
         &self.entries[usize::try_from(start).unwrap()..]
     }
@@ -122,7 +147,7 @@ impl Log {
     fn append_to<S: AsRef<str>>(&mut self, index: &Index, names: &[S]) {
         let start = self.entries.len();
         self.append(names);
-        index.add(&self.entries[start..], self.end());
+        add(index, &self.entries[start..], self.end());
     }
 
     fn end_of(&self, name: &str) -> Revision {

@@ -1,7 +1,5 @@
 //! Giving places: to the events of one batch, in the group that takes batches.
 
-use std::sync::Arc;
-
 use crate::format::{ToRecord, encode_record};
 use crate::log::commit::State;
 use crate::segment::records_start;
@@ -51,18 +49,18 @@ impl<'a> Assign<'a> {
     }
 
     /// Adds the next event of the batch, of a stream whose name has this hash.
-    pub(crate) fn push(&mut self, stream: &Arc<str>, hash: NameHash, record: &ToRecord<'_>) {
+    pub(crate) fn push(&mut self, hash: NameHash, record: &ToRecord<'_>) {
         let forming = &mut self.state.forming;
         let len_before = forming.bytes.len();
         self.end.checksum = encode_record(record, &mut forming.bytes);
-        forming.entries.push(Entry {
-            stream: Arc::clone(stream),
+        let entry = Entry {
             hash,
             revision: record.revision,
             position: record.position,
             recorded_at: record.recorded_at,
             address: self.end.address,
-        });
+        };
+        forming.entries.push(record.stream, entry);
         let len = forming.bytes.len() - len_before;
         self.end.address.offset += u64::try_from(len).unwrap_or(u64::MAX);
         self.end.position = record.position.next();

@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::sync::Bell;
-use crate::types::{Entry, LogEnd};
+use crate::types::{Entries, LogEnd};
 
 /// Batches that have their places and are encoded, and wait to be written.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Entries,
     /// How many batches it has, and requests to sync.
     pub(crate) caller_count: usize,
     /// Whether it goes into a new segment.
@@ -63,7 +63,7 @@ impl Group {
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Entries,
 }
 
 /// What became of a group, once it is known, and where those sleep who wait for that: each group

@@ -36,7 +36,7 @@ use crate::log::writer::Writer;
 use crate::options::Durability;
 use crate::segment::records_start;
 use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
-use crate::types::{Entry, LogEnd, Position};
+use crate::types::{Entries, LogEnd, Position};
 
 pub(crate) use consumers::{CONSUMERS, list_consumers, read_parked, read_slot};
 pub(crate) use meta::{META, read_meta};
@@ -62,7 +62,7 @@ pub(crate) const COPYING: &str = "copying";
 /// Follows the log: is told of events before readers see them.
 pub(crate) trait Follow: Debug + Send + Sync {
     /// `entries` are about to become visible; `end` is the log's end after the last.
-    fn published(&self, entries: &[Entry], end: LogEnd);
+    fn published(&self, entries: &Entries, end: LogEnd);
 }
 
 /// The log of an open store.

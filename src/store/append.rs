@@ -6,7 +6,7 @@ use crate::format::{ToRecord, progress_len_max, record_len, tags_len};
 use crate::log::Assign;
 use crate::store::Inner;
 use crate::store::ends::{Slot, StreamEnd, StreamEnds};
-use crate::types::{EventId, NameKind, Position, Timestamp, check_name};
+use crate::types::{EventId, NAME_LEN_MAX, NameKind, Position, Timestamp, check_name};
 
 impl Inner {
     /// Appends a batch, and what it says of a consumer.
@@ -73,7 +73,14 @@ impl Inner {
     ) -> Result<Receipt> {
         // Held by one at a time in any case, for the log is.
         let mut ends = self.ends.lock();
-        ends.begin(assign);
+        let index = self.source.index();
+        // An index that answers nothing has taken nothing in; the log, which is read then, has all
+        // that is visible.
+        let is_usable = index.fault().is_none();
+        let known_end = if is_usable { index.taken_end() } else { assign.visible_end() };
+        if ends.begin(assign.retractions(), known_end.min(assign.visible_end())) {
+            index.take_in();
+        }
         let slots = self.check_expected(batch, &mut ends)?;
         let recorded_at = self.time_of(batch, assign)?;
         let first = assign.end().position;
@@ -81,12 +88,12 @@ impl Inner {
         let mut random = self.random.lock();
         let mut revisions = Vec::with_capacity(batch.parts.len());
         for (part, slot) in batch.parts.iter().zip(slots) {
-            let Some(StreamEnd { name, hash, end: start }) = ends.at(slot) else { continue };
+            let Some(StreamEnd { hash, end: start }) = ends.at(slot) else { continue };
             let mut revision = *start;
             for event in &part.events {
                 let position = assign.end().position;
                 let record = ToRecord {
-                    stream: name,
+                    stream: &part.stream,
                     event,
                     id: event.id.unwrap_or_else(|| EventId::version_7(recorded_at, &mut random)),
                     position,
@@ -98,7 +105,7 @@ impl Inner {
                     progress: progress.filter(|_| position.next() == end),
                     seed: self.seed,
                 };
-                assign.push(name, *hash, &record);
+                assign.push(*hash, &record);
                 revision = revision.next();
             }
             revisions.push(*start..revision);
@@ -133,11 +140,16 @@ impl Inner {
         let hashed = parts.iter().map(|part| (self.hasher.hash(&part.stream), &*part.stream));
         let unknown: Vec<_> =
             hashed.filter(|(hash, stream)| ends.find(*hash, stream).is_none()).collect();
-        let found = self.source.stream_ends(&unknown)?;
+        let found = self.source.ends_taken_in(&unknown)?;
         for ((hash, stream), end) in unknown.into_iter().zip(found) {
             // The batch may name it twice.
             if ends.find(hash, stream).is_none() {
-                ends.remember(StreamEnd { name: stream.into(), hash, end });
+                let (len, max) = (wide(stream.len()), wide(NAME_LEN_MAX));
+                ends.remember(stream, StreamEnd { hash, end }).ok_or(Error::TooLarge {
+                    what: "the stream's name",
+                    len,
+                    max,
+                })?;
             }
         }
         Ok(())

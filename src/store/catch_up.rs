@@ -5,7 +5,6 @@
 
 use std::ops::ControlFlow;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, Scope, scope};
 
@@ -16,7 +15,7 @@ use crate::options::Progress;
 use crate::report::IndexTrouble;
 use crate::segment::Scanner;
 use crate::trace::span;
-use crate::types::{Entry, LogEnd, NameHash, NameHasher, NameMap, Position};
+use crate::types::{Entries, Entry, LogEnd, NameHasher, Position};
 
 /// Events that are given to the index at once, or a few more: batches stay whole.
 const CHUNK_COUNT: usize = 4_096;
@@ -26,8 +25,6 @@ const WAITING_CHUNKS_MAX: usize = 4;
 const SHARED_COUNT_MIN: u64 = 16_384;
 /// Checkpoints that are written as one: a stream that is in several of them costs as much in each.
 const CHECKPOINTS_AT_ONCE: u64 = 4;
-/// Names that are remembered, so that events of a stream share one.
-const NAMES_COUNT_MAX: usize = 128 << 10;
 
 /// Who shares the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +47,7 @@ pub(super) struct CatchUp<'a> {
 
 /// Events that follow each other, the last of which ends its batch.
 struct Chunk {
-    entries: Vec<Entry>,
+    entries: Entries,
     end: LogEnd,
 }
 
@@ -117,7 +114,7 @@ impl CatchUp<'_> {
         &self,
         range: &Range<'_>,
         received: Receiver<Chunk>,
-        rooms: &Sender<Vec<Entry>>,
+        rooms: &Sender<Entries>,
         writer: Option<&Writer>,
     ) {
         for mut chunk in received {
@@ -134,13 +131,14 @@ impl CatchUp<'_> {
 
     fn add(&self, range: &Range<'_>, chunk: &Chunk) {
         self.index.add(&chunk.entries, chunk.end);
+        self.index.take_in();
         if let Some(progress) = self.progress {
             let done = chunk.end.position.since(range.begin);
             progress.report(done, range.end.since(range.begin));
         }
     }
 
-    fn go_on(&self, room: Vec<Entry>) -> ControlFlow<(), Vec<Entry>> {
+    fn go_on(&self, room: Entries) -> ControlFlow<(), Entries> {
         match self.index.fault() {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(room),
@@ -194,9 +192,9 @@ impl Writer {
 /// Gives a chunk to whoever adds it, and takes the memory of another.
 fn give(
     chunks: &SyncSender<Chunk>,
-    emptied: &Receiver<Vec<Entry>>,
+    emptied: &Receiver<Entries>,
     chunk: Chunk,
-) -> ControlFlow<(), Vec<Entry>> {
+) -> ControlFlow<(), Entries> {
     match chunks.send(chunk) {
         Ok(()) => ControlFlow::Continue(emptied.try_recv().unwrap_or_default()),
         Err(_) => ControlFlow::Break(()),
@@ -236,17 +234,15 @@ struct Range<'a> {
 struct Reader<'a> {
     segments: &'a Segments,
     hasher: NameHasher,
-    names: NameMap<()>,
-    entries: Vec<Entry>,
+    entries: Entries,
     /// The position up to which the log was read.
     position: Position,
 }
 
 impl<'a> Reader<'a> {
     fn new(segments: &'a Segments) -> Self {
-        let (names, entries) = Default::default();
         let hasher = NameHasher::of(segments.store());
-        Self { segments, hasher, names, entries, position: Position::START }
+        Self { segments, hasher, entries: Entries::default(), position: Position::START }
     }
 
     /// Hands to `give` all events of a range, and takes memory for the next of them, until it breaks
@@ -254,7 +250,7 @@ impl<'a> Reader<'a> {
     fn read(
         &mut self,
         range: &Range<'_>,
-        mut give: impl FnMut(Chunk) -> ControlFlow<(), Vec<Entry>>,
+        mut give: impl FnMut(Chunk) -> ControlFlow<(), Entries>,
     ) -> Result<()> {
         self.position = range.begin;
         let segments = self.segments;
@@ -286,28 +282,14 @@ impl<'a> Reader<'a> {
         let (record, address) = scanner.read(limit)?;
         self.position = scanner.position();
         let name = scanner.stream(&record);
-        let hash = self.hasher.hash(name);
-        let stream = match self.names.get_named(hash, name) {
-            Some((stream, ())) => Arc::clone(stream),
-            None => self.remember(hash, name),
-        };
-        self.entries.push(Entry {
-            stream,
-            hash,
+        let entry = Entry {
+            hash: self.hasher.hash(name),
             revision: record.parts.revision,
             position: record.parts.position,
             recorded_at: record.parts.recorded_at,
             address,
-        });
+        };
+        self.entries.push(name, entry);
         Ok(())
-    }
-
-    fn remember(&mut self, hash: NameHash, name: &str) -> Arc<str> {
-        if self.names.len() >= NAMES_COUNT_MAX {
-            self.names.clear();
-        }
-        let stream: Arc<str> = name.into();
-        self.names.insert_new(hash, Arc::clone(&stream), ());
-        stream
     }
 }

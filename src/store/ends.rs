@@ -4,18 +4,16 @@
 //! Knows nothing of where an end comes from that it does not have.
 
 use std::mem;
-use std::sync::Arc;
 
-use crate::log::Assign;
-use crate::types::{NameHash, NameMap, Position, Revision};
+use crate::types::{NameHash, Names, Position, Revision};
 
 /// Streams that are remembered in each of the two generations.
 const GENERATION_COUNT_MAX: usize = 32 << 10;
 
-/// A stream, and where it ends once everything that was given a place is visible.
-#[derive(Clone, Debug)]
+/// Where a stream ends once everything that was given a place is visible.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct StreamEnd {
-    pub(super) name: Arc<str>,
+    /// That of the stream's name.
     pub(super) hash: NameHash,
     pub(super) end: Revision,
 }
@@ -27,7 +25,7 @@ pub(super) struct Slot(usize);
 /// Streams that were remembered at about the same time.
 #[derive(Debug, Default)]
 struct Generation {
-    slots: NameMap<usize>,
+    slots: Names<usize>,
     streams: Vec<StreamEnd>,
     /// The end of the log when an event was last given a place in one of them.
     assigned_end: Position,
@@ -36,8 +34,8 @@ struct Generation {
 /// The ends of the streams that events were appended to last.
 ///
 /// Two generations: what is used is in the young one, and when that is full it becomes the old one,
-/// which is forgotten, but never while it has events that are not visible: only of those that are
-/// can the index tell.
+/// which is forgotten, but never while it has events that the index has not sorted in: only of those
+/// that it has can it tell at once.
 #[derive(Debug)]
 pub(super) struct StreamEnds {
     young: Generation,
@@ -59,21 +57,22 @@ impl StreamEnds {
         Self { young, old, retractions: 0, generation_count_max }
     }
 
-    /// Prepares for a batch: forgets what is not right any more, or too much.
-    pub(super) fn begin(&mut self, assign: &Assign<'_>) {
-        self.begin_at(assign.retractions(), assign.visible_end());
-    }
-
-    fn begin_at(&mut self, retractions: u64, visible_end: Position) {
-        if retractions != self.retractions {
+    /// Prepares for a batch: forgets what is not right any more, or too much. Where streams end that
+    /// have no event after `known_end` can be asked for elsewhere. Says whether all was forgotten,
+    /// which was not right after `retractions`: then all that is visible must be known elsewhere.
+    #[must_use]
+    pub(super) fn begin(&mut self, retractions: u64, known_end: Position) -> bool {
+        let is_wrong = retractions != self.retractions;
+        if is_wrong {
             (self.young, self.old) = Default::default();
             self.retractions = retractions;
         }
         if self.young.streams.len() >= self.generation_count_max
-            && self.old.assigned_end <= visible_end
+            && self.old.assigned_end <= known_end
         {
             self.old = mem::take(&mut self.young);
         }
+        is_wrong
     }
 
     /// The slot of a stream that is remembered.
@@ -81,18 +80,18 @@ impl StreamEnds {
         if let Some(slot) = self.young.slots.get(hash, stream) {
             return Some(Slot(*slot));
         }
-        let old = self.old.streams.get(*self.old.slots.get(hash, stream)?)?.clone();
+        let old = *self.old.streams.get(*self.old.slots.get(hash, stream)?)?;
         // What is not visible of it stays known: the young generation has it now.
         self.young.assigned_end = self.young.assigned_end.max(self.old.assigned_end);
-        Some(self.remember(old))
+        self.remember(stream, old)
     }
 
-    /// Remembers a stream that is not.
-    pub(super) fn remember(&mut self, stream: StreamEnd) -> Slot {
+    /// Remembers a stream that is not; `None` if there is no room for its name.
+    pub(super) fn remember(&mut self, stream: &str, end: StreamEnd) -> Option<Slot> {
         let slot = self.young.streams.len();
-        self.young.slots.insert_new(stream.hash, Arc::clone(&stream.name), slot);
-        self.young.streams.push(stream);
-        Slot(slot)
+        self.young.slots.insert_new(end.hash, stream, slot)?;
+        self.young.streams.push(end);
+        Some(Slot(slot))
     }
 
     /// The stream in a slot.
@@ -124,8 +123,8 @@ mod tests {
 
     fn append(ends: &mut StreamEnds, stream: &str, log_end: u64) -> Revision {
         let slot = find(ends, stream).unwrap_or_else(|| {
-            let (name, hash) = (stream.into(), hash(stream));
-            ends.remember(StreamEnd { name, hash, end: Revision::START })
+            let end = StreamEnd { hash: hash(stream), end: Revision::START };
+            ends.remember(stream, end).unwrap()
         });
         let end = ends.at(slot).unwrap().end.next();
         ends.advance(slot, end, Position::new(log_end));
@@ -136,13 +135,13 @@ mod tests {
     fn what_is_visible_is_forgotten_in_time_and_what_is_not_never() {
         let mut ends = StreamEnds::of(10);
         for n in 1..=100 {
-            ends.begin_at(0, Position::new(5));
+            let _ = ends.begin(0, Position::new(5));
             append(&mut ends, &format!("s{n}"), n);
         }
         // Nothing but the first five events may be forgotten.
         assert!((6..=100).all(|n| find(&mut ends, &format!("s{n}")).is_some()));
         for n in 101..=200 {
-            ends.begin_at(0, Position::new(n));
+            let _ = ends.begin(0, Position::new(n));
             append(&mut ends, &format!("s{n}"), n);
         }
         assert!(ends.young.streams.len() + ends.old.streams.len() <= 20);
@@ -153,7 +152,7 @@ mod tests {
     fn an_end_goes_on_from_one_generation_to_the_next() {
         let mut ends = StreamEnds::of(4);
         for n in 1..=50 {
-            ends.begin_at(0, Position::new(2 * n));
+            let _ = ends.begin(0, Position::new(2 * n));
             assert_eq!(append(&mut ends, "hot", 2 * n), Revision::new(n));
             append(&mut ends, &format!("s{n}"), 2 * n + 1);
         }
@@ -162,9 +161,9 @@ mod tests {
     #[test]
     fn what_was_taken_back_is_forgotten() {
         let mut ends = StreamEnds::of(4);
-        ends.begin_at(0, Position::START);
+        assert!(!ends.begin(0, Position::START));
         append(&mut ends, "a", 1);
-        ends.begin_at(1, Position::START);
+        assert!(ends.begin(1, Position::START) && !ends.begin(1, Position::START));
         assert!(find(&mut ends, "a").is_none());
         assert_eq!(append(&mut ends, "a", 1), Revision::new(1));
     }

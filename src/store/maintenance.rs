@@ -43,7 +43,8 @@ impl Tasks {
 
     /// Whether there is something to do at once.
     fn are_due(&self) -> bool {
-        self.index().is_checkpoint_due()
+        self.index().is_intake_due()
+            || self.index().is_checkpoint_due()
             || self.log.is_seal_due()
             || self.log.unsynced_len() >= UNSYNCED_LEN_MAX
     }
@@ -52,6 +53,7 @@ impl Tasks {
     /// what it has failed for: a log that cannot be synced takes no more appends, and an index that
     /// cannot be written answers nothing any more.
     fn step(&self) -> bool {
+        self.index().take_in();
         if self.index().is_checkpoint_due() && self.checkpoint().is_ok() {
             return true;
         }
@@ -206,6 +208,9 @@ impl Maintenance {
             return;
         }
         self.signals.wake();
+        if self.tasks.index().is_overfull() {
+            self.tasks.index().take_in();
+        }
         if self.tasks.index().is_behind() {
             self.signals.wait_while(|| self.tasks.index().is_behind());
         }

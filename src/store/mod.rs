@@ -43,7 +43,7 @@ use crate::store::maintenance::Maintenance;
 use crate::store::opening::OpeningIndex;
 use crate::sync::Mutex;
 use crate::trace::tell;
-use crate::types::{Entry, LogEnd, NameHasher, Position, Revision, StoreId, Timestamp};
+use crate::types::{Entries, LogEnd, NameHasher, Position, Revision, StoreId, Timestamp};
 use crate::verify::{Progress, Report, verify};
 
 /// An open event store.
@@ -117,7 +117,7 @@ struct Inner {
 struct Indexer(Arc<LaterIndex>);
 
 impl Follow for Indexer {
-    fn published(&self, entries: &[Entry], end: LogEnd) {
+    fn published(&self, entries: &Entries, end: LogEnd) {
         // Whoever appends has waited for it.
         self.0.wait().add(entries, end);
     }

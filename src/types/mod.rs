@@ -5,16 +5,16 @@
 mod entry;
 mod id;
 mod name;
-mod name_map;
+mod names;
 mod position;
 mod timestamp;
 
-pub(crate) use entry::{Entry, LogEnd};
+pub(crate) use entry::{Entries, Entry, LogEnd};
 pub(crate) use id::StoreKey;
 pub use id::{EventId, StoreId};
 pub use name::{CONSUMER_NAME_LEN_MAX, NAME_LEN_MAX, NameFault, NameKind};
 pub(crate) use name::{check_name, is_plain};
-pub(crate) use name_map::{NameHash, NameHasher, NameMap};
+pub(crate) use names::{NameHash, NameHasher, Names};
 pub(crate) use position::Address;
 pub use position::{Position, Revision};
 pub use timestamp::Timestamp;

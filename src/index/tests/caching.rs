@@ -65,7 +65,7 @@ fn answers_are_those_of_an_index_that_keeps_nothing_while_runs_merge() {
             log.append(&names);
             for index in [&keeping, &plain] {
                 let known = index.indexed_end();
-                index.add(log.entries_from(known), log.end());
+                add(index, log.entries_from(known), log.end());
             }
             if random.bool() {
                 for index in [&keeping, &plain] {
@@ -88,7 +88,7 @@ fn answers_are_those_of_an_index_that_keeps_nothing_while_runs_merge() {
         keeping.close();
         let [again, plain] = [cache_len_max, 0].map(|len_max| open(&trees[0], len_max));
         for index in [&again, &plain] {
-            index.add(log.entries_from(index.indexed_end()), log.end());
+            add(index, log.entries_from(index.indexed_end()), log.end());
         }
         for _ in 0..2 {
             ask(&again, &log);

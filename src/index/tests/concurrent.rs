@@ -10,7 +10,7 @@ use super::*;
 /// Events before `position` in each stream are what `index` must know of it, at least.
 fn check_stream(index: &Index, log: &Log, name: &str, published: usize) {
     let known: Vec<_> =
-        log.entries[..published].iter().filter(|entry| &*entry.stream == name).collect();
+        log.entries[..published].iter().filter(|entry| entry.stream == name).collect();
     let end = index.stream_end(name).unwrap();
     assert!(end >= Revision::new(u64::try_from(known.len()).unwrap()), "{name}");
     let addresses = index.addresses(name, Revision::START..Revision::new(u64::MAX)).unwrap();
@@ -24,7 +24,7 @@ fn check_stream(index: &Index, log: &Log, name: &str, published: usize) {
 fn check_listing(index: &Index, log: &Log, published: usize) {
     let listed: BTreeMap<_, _> = index.streams("", None, usize::MAX).unwrap().into_iter().collect();
     for entry in &log.entries[..published] {
-        assert!(listed[&*entry.stream] > entry.revision, "{}", entry.stream);
+        assert!(listed[&entry.stream] > entry.revision, "{}", entry.stream);
     }
 }
 
@@ -79,7 +79,7 @@ fn readers_see_every_revision_while_it_moves() {
             });
             for batch in log.entries.chunks(3) {
                 let end = usize::try_from(batch[2].position.get()).unwrap() + 1;
-                index.add(batch, log.end_at(end));
+                add(&index, batch, log.end_at(end));
                 published.store(end, Ordering::Release);
                 thread::yield_now();
             }
@@ -184,7 +184,7 @@ fn interrupted_at(count: usize, goal: Move, log: &Arc<Log>, part: usize) -> Arc<
     for count in [part - 6, part - 5, part - 4, part - 3, part - 2, part - 1, part] {
         let known =
             index.indexed_end().map_or(0, |end| usize::try_from(end.position.get()).unwrap());
-        index.add(&log.entries[known..count], log.end_at(count));
+        add(&index, &log.entries[known..count], log.end_at(count));
         checkpoint(&index);
     }
     tidy(&index);
@@ -192,7 +192,7 @@ fn interrupted_at(count: usize, goal: Move, log: &Arc<Log>, part: usize) -> Arc<
     let (weak, log) = (Arc::downgrade(&index), Arc::clone(log));
     let interruption = move || {
         let index = weak.upgrade().unwrap();
-        index.add(&log.entries[part..], log.end());
+        add(&index, &log.entries[part..], log.end());
         if !matches!(goal, Move::Add) {
             index.freeze().unwrap();
         }
@@ -222,7 +222,7 @@ fn what_moves_between_two_reads_of_the_tree_is_no_fault_and_no_wrong_answer() {
             let what = format!("{goal:?} {count} {name}");
             let index = interrupted_at(count, goal, &log, part);
             let end = index.stream_end(name).expect(&what);
-            let before = log.entries[..part].iter().filter(|entry| &*entry.stream == name).count();
+            let before = log.entries[..part].iter().filter(|entry| entry.stream == name).count();
             assert!(end == log.end_of(name) || end.get() == u64::try_from(before).unwrap());
 
             let index_of_addresses = interrupted_at(count, goal, &log, part);

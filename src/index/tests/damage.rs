@@ -215,7 +215,7 @@ fn a_sled_file_that_is_damaged_gives_a_fault_or_right_answers() {
 fn ask_all(log: &Log, path: &std::path::Path) {
     let opened = open_sled(path, 1 << 20).and_then(|tree| Index::open(tree, store(), options()));
     let Ok((index, end)) = opened else { return };
-    index.add(log.entries_from(end), log.end());
+    add(&index, log.entries_from(end), log.end());
     for question in log.questions() {
         let _ = question(&index);
     }

@@ -61,7 +61,7 @@ fn ended_after(count: usize, tree: &MemoryTree, log: &Log) -> (MemoryTree, bool)
     let tree = tree.copy();
     let ending = Ending { tree: tree.clone(), left: AtomicUsize::new(count) };
     let (index, end) = Index::open(Box::new(ending), store(), options()).unwrap();
-    index.add(log.entries_from(end), log.end());
+    add(&index, log.entries_from(end), log.end());
     index.freeze().unwrap();
     let is_written = index.write_frozen().is_ok() && while_true(|| index.tidy()).is_ok();
     assert_eq!(index.fault().is_none(), is_written);
@@ -108,11 +108,11 @@ fn a_crash_while_catching_up_in_parts_is_caught_up_with() {
             let twin = Twin::Memory(tree);
             let (index, end) = twin.open();
             let Some(entries) = log.entries_from(end).get(..part) else { continue };
-            index.add(entries, log.end_at(start + part));
+            add(&index, entries, log.end_at(start + part));
             checkpoint(&index);
             // Here it crashes again, or goes on.
             log.check(&twin.catch_up(&log));
-            index.add(&log.entries[start + part..], log.end());
+            add(&index, &log.entries[start + part..], log.end());
             log.check(&index);
             if index.freeze().is_some() {
                 index.write_frozen().unwrap();
@@ -128,7 +128,7 @@ fn trees_that_fail_break_the_index() {
     let log = half_indexed(&before);
     let ending = Ending { tree: before, left: AtomicUsize::new(1) };
     let (index, end) = Index::open(Box::new(ending), store(), options()).unwrap();
-    index.add(log.entries_from(end), log.end());
+    add(&index, log.entries_from(end), log.end());
     index.freeze().unwrap();
     assert!(matches!(index.write_frozen(), Err(IndexFault::Failed { .. })));
     assert!(matches!(index.stream_end("long"), Err(IndexFault::Failed { .. })));

@@ -1,8 +1,6 @@
 //! Counts by name, in bounded memory.
 
-use std::sync::Arc;
-
-use crate::types::{NameHasher, NameMap};
+use crate::types::{NameHasher, Names};
 
 /// The most names that are counted at a time.
 const NAMES_MAX: usize = 1 << 16;
@@ -44,13 +42,13 @@ pub struct NameCount {
 #[derive(Debug)]
 pub(super) struct Tally {
     hasher: NameHasher,
-    counts: NameMap<Counts>,
+    counts: Names<Counts>,
     names_max: usize,
     /// No name that is not in `counts` has had more events.
     missed_max: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Counts {
     event_count: u64,
     payload_len: u64,
@@ -70,7 +68,7 @@ impl Tally {
     }
 
     fn with_room(names_max: usize) -> Self {
-        Self { hasher: NameHasher::random(), counts: NameMap::default(), names_max, missed_max: 0 }
+        Self { hasher: NameHasher::random(), counts: Names::default(), names_max, missed_max: 0 }
     }
 
     /// Counts one more event.
@@ -85,7 +83,8 @@ impl Tally {
             self.let_go();
         }
         let counts = Counts { event_count: 1, payload_len, missed_max: self.missed_max };
-        self.counts.insert_new(hash, Arc::from(name), counts);
+        // Names of records are never too long for it.
+        let _ = self.counts.insert_new(hash, name, counts);
     }
 
     /// Forgets the names that can have no more events than half of them.
@@ -95,7 +94,13 @@ impl Tally {
         let middle = counts.len() / 2;
         let (_, median, _) = counts.select_nth_unstable(middle);
         // All of them that have as many: which ones are kept must not depend on how they are hashed.
-        self.counts.retain(|counts| counts.event_count_max() > *median);
+        let mut kept = Names::default();
+        for (name, counts) in self.counts.iter() {
+            if counts.event_count_max() > *median {
+                let _ = kept.insert_new(self.hasher.hash(name), name, *counts);
+            }
+        }
+        self.counts = kept;
         self.missed_max = self.missed_max.max(*median);
     }
 
@@ -106,9 +111,9 @@ impl Tally {
         let seen_count = u64::try_from(seen_count).unwrap_or(u64::MAX);
         let mut names: Vec<_> = self
             .counts
-            .into_iter()
+            .iter()
             .map(|(name, counts)| NameCount {
-                name: name.to_string(),
+                name: name.to_owned(),
                 event_count: counts.event_count,
                 event_count_max: counts.event_count_max(),
                 payload_len: counts.payload_len,

@@ -1,22 +1,67 @@
-//! The names of a tail, each with something.
+//! Names by their hashes, for the path of every append.
 //!
-//! Owns where they are: one after the other in one string. So a store of very many streams takes no
-//! piece of memory for each, and all of them go at once, whoever lets go of them.
+//! Owns how a name is hashed, and where the names of a map are: one after the other in one string, so
+//! that very many of them take no piece of memory each. Whoever has a name hashes it once, however
+//! many maps and filters are asked for it.
 
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 use hashbrown::HashTable;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::types::NameHash;
+use super::StoreId;
 
-/// Names, and what each is the name of.
-#[derive(Debug)]
-pub(super) struct Names<V> {
+/// The hash of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct NameHash(u64);
+
+impl NameHash {
+    pub(crate) const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// A hash that a test makes up.
+    #[cfg(test)]
+    pub(crate) const fn of_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// How names are hashed: fast, and in a way that whoever makes names up does not know, so that they
+/// cannot be made up to have the same hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameHasher {
+    seed: u64,
+}
+
+impl NameHasher {
+    /// The way of a store, which stays the same: what its index has on disk goes by it.
+    pub(crate) fn of(store: StoreId) -> Self {
+        Self { seed: xxh3_64(store.as_bytes()) }
+    }
+
+    /// A way that nobody else has.
+    pub(crate) fn random() -> Self {
+        Self { seed: RandomState::new().hash_one(0) }
+    }
+
+    #[inline]
+    pub(crate) fn hash(self, name: &str) -> NameHash {
+        NameHash(xxh3_64_with_seed(name.as_bytes(), self.seed))
+    }
+}
+
+/// A map by name, all of whose names were hashed in the same way.
+#[derive(Clone, Debug)]
+pub(crate) struct Names<V> {
     text: String,
     table: HashTable<Named<V>>,
 }
 
-#[derive(Debug)]
+/// A value, and what it is found by. With the hash beside it, neither a look-up nor a map that grows
+/// needs to look at other names.
+#[derive(Clone, Debug)]
 struct Named<V> {
     hash: NameHash,
     /// Where its name ends in the text, and how long it is.
@@ -31,6 +76,7 @@ impl<V> Named<V> {
         end.saturating_sub(usize::from(self.len))..end
     }
 
+    #[inline]
     fn is(&self, hash: NameHash, name: &str, text: &str) -> bool {
         self.hash == hash && text.as_bytes().get(self.range()) == Some(name.as_bytes())
     }
@@ -43,23 +89,23 @@ impl<V> Default for Names<V> {
 }
 
 impl<V> Names<V> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// Bytes of the names.
-    pub(super) fn text_len(&self) -> u64 {
+    pub(crate) fn text_len(&self) -> u64 {
         u64::try_from(self.text.len()).unwrap_or(u64::MAX)
     }
 
     #[inline]
-    pub(super) fn get(&self, hash: NameHash, name: &str) -> Option<&V> {
+    pub(crate) fn get(&self, hash: NameHash, name: &str) -> Option<&V> {
         let found = self.table.find(hash.get(), |named| named.is(hash, name, &self.text))?;
         Some(&found.value)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, hash: NameHash, name: &str) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, hash: NameHash, name: &str) -> Option<&mut V> {
         let text = &self.text;
         let found = self.table.find_mut(hash.get(), |named| named.is(hash, name, text))?;
         Some(&mut found.value)
@@ -67,7 +113,7 @@ impl<V> Names<V> {
 
     /// Adds a name that is not there; `None` if it is longer than names may be, or there is no room
     /// for more.
-    pub(super) fn insert_new(&mut self, hash: NameHash, name: &str, value: V) -> Option<()> {
+    pub(crate) fn insert_new(&mut self, hash: NameHash, name: &str, value: V) -> Option<()> {
         let len = u8::try_from(name.len()).ok()?;
         let end = u32::try_from(self.text.len().checked_add(name.len())?).ok()?;
         self.text.push_str(name);
@@ -77,7 +123,7 @@ impl<V> Names<V> {
     }
 
     /// All names, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         let name = |named: &Named<V>| self.text.get(named.range()).unwrap_or_default();
         self.table.iter().map(move |named| (name(named), &named.value))
     }
@@ -86,7 +132,6 @@ impl<V> Names<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::NameHasher;
 
     #[test]
     fn names_are_found_under_what_they_are() {
@@ -113,5 +158,14 @@ mod tests {
         assert_eq!(names.get(same, "c"), None);
         assert_eq!(names.insert_new(same, &"x".repeat(256), 3), None);
         assert_eq!((names.len(), names.text_len()), (2, 2));
+    }
+
+    #[test]
+    fn each_store_hashes_in_its_own_way_and_always_in_the_same() {
+        let of = |byte| NameHasher::of(StoreId::from_bytes([byte; 16]));
+        assert_eq!(of(1).hash("a"), of(1).hash("a"));
+        assert_ne!(of(1).hash("a"), of(2).hash("a"));
+        assert_ne!(of(1).hash("a"), of(1).hash("b"));
+        assert_ne!(NameHasher::random().hash("a"), NameHasher::random().hash("a"));
     }
 }
