@@ -213,6 +213,22 @@ fn a_failed_append_changes_nothing_for_streams_that_were_appended_to_just_before
     assert_eq!(store.stream_end("b").unwrap().get(), 1);
 }
 
+/// Appends that are refused make the store look for where streams end, and forget others.
+#[test]
+fn streams_are_remembered_until_the_index_has_been_told_of_them_and_has_looked() {
+    let disk = Simulation::new();
+    let store = disk.open(&Options::new().durability(Durability::Buffered)).unwrap();
+    let append = |stream: &str, expected| {
+        store.append(stream, expected, [NewEvent::text("t", stream)]).map(|receipt| receipt.first())
+    };
+    append("a", Expected::NoStream).unwrap();
+    for n in 0..70_000 {
+        append(&format!("x{n}"), Expected::Exact(7)).unwrap_err();
+    }
+    assert!(matches!(append("a", Expected::NoStream), Err(Error::Conflict { .. })));
+    append("a", Expected::Exact(1)).unwrap();
+}
+
 #[test]
 fn a_failed_sync_poisons_the_store_until_it_is_reopened() {
     let disk = Simulation::new();

@@ -66,8 +66,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the sync before a note bears witness",
         "src/log/mod.rs",
-        "state.forming.syncs = true;\n                let outcome = Arc::clone(&state.forming.outcome);\n                self.wait(&mut state, &outcome)",
-        "Ok(())",
+        "let synced = self.wait(state, &outcome);",
+        "drop(state);\n                let (_, synced) = (outcome, Ok(()));",
         &["crash"],
     ),
     tooth(
@@ -181,14 +181,14 @@ const TEETH: &[Tooth] = &[
         "the answer to those who wait for a group that failed",
         "src/log/commit.rs",
         "failed.outcome.set(Err(failure));",
-        "let _ = (failed, failure);",
+        "let _ = failure;",
         &["faults"],
     ),
     tooth(
         "the answer to those who wait for a leader that panics",
         "src/log/commit.rs",
-        "state.poison(&group, Failure::Panicked);",
-        "",
+        "(Err(Failure::Panicked), Some(panic))",
+        "(Ok(()), Some(panic))",
         &["faults"],
     ),
     // Recovery.
@@ -448,6 +448,20 @@ const TEETH: &[Tooth] = &[
         &["lib", "faults"],
     ),
     tooth(
+        "ends are remembered until the index can tell them",
+        "src/store/append.rs",
+        "if is_usable { index.taken_end() } else { assign.visible_end() }",
+        "{\n            let _ = is_usable;\n            assign.visible_end()\n        }",
+        &["faults"],
+    ),
+    tooth(
+        "the index takes in what is visible before it is asked about all of that",
+        "src/store/append.rs",
+        "index.take_in();",
+        "",
+        &["faults"],
+    ),
+    tooth(
         "no sync is believed after one that has failed",
         "src/log/gate.rs",
         "if *has_failed {",
@@ -464,8 +478,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "an address holds the event that the index says",
         "src/cursor/near.rs",
-        "Ok(Some(record).filter(|_| is_right))",
-        "let _ = is_right;\n        Ok(Some(record))",
+        "Ok(event.revision() == revision && event.stream_bytes() == stream.as_bytes())",
+        "let _ = (event, stream, revision);\n        Ok(true)",
         &["lib"],
     ),
     tooth(

@@ -9,6 +9,10 @@ use crate::format::Record;
 use crate::segment::Window;
 use crate::types::{Address, Revision};
 
+/// So many records in blocks of other readers say that more are there. One alone is, now and then,
+/// where few blocks are kept.
+const SHARED_COUNT_MIN: u32 = 2;
+
 /// Where single records are read, and up to which offset there.
 #[derive(Debug)]
 pub(crate) struct Near {
@@ -19,9 +23,6 @@ pub(crate) struct Near {
     /// How many records were found in blocks of other readers, one after the other.
     shared_count: u32,
 }
-
-/// So many of them say that more are there. One alone is, now and then, where few blocks are kept.
-const SHARED_COUNT_MIN: u32 = 2;
 
 impl Near {
     /// The event of the record that was read last.

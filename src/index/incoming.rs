@@ -10,6 +10,9 @@ use super::tail::Tail;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::types::{Entries, LogEnd};
 
+/// Memory of more entries than this is given back.
+const ROOM_COUNT_MAX: usize = 64 << 10;
+
 #[derive(Debug, Default)]
 struct Waiting {
     entries: Entries,
@@ -65,6 +68,9 @@ impl Incoming {
         self.count.store(0, Ordering::Release);
         drop(waiting);
         let added = growing.tail.add(&growing.room, end, mark_interval_len);
+        if growing.room.len() > ROOM_COUNT_MAX {
+            growing.room = Entries::default();
+        }
         growing.room.clear();
         added
     }

@@ -16,7 +16,7 @@ use crate::sync::Ordering;
 use crate::types::{Address, NameHash, Revision};
 
 /// Streams and where they end, in byte order.
-type Names = BTreeMap<String, Revision>;
+type Listing = BTreeMap<String, Revision>;
 
 impl Index {
     /// One past the last revision of `stream`; [`Revision::START`] if there is no such stream.
@@ -91,7 +91,7 @@ impl Index {
     ) -> Result<Vec<(String, Revision)>, IndexFault> {
         self.settled(|| {
             // The newest first: whoever has a stream first knows where it ends.
-            let mut names = Names::new();
+            let mut names = Listing::new();
             let mut add = |tail: &Tail| {
                 for (name, end) in tail.names(prefix, after, count_max) {
                     names.entry(name.to_owned()).or_insert(end);
@@ -112,7 +112,7 @@ impl Index {
         run: &Arc<Run>,
         (prefix, after): (&str, Option<&str>),
         count_max: usize,
-        names: &mut Names,
+        names: &mut Listing,
     ) -> Result<(), IndexFault> {
         let start = after.map_or(prefix, |after| after.max(prefix));
         let place = keys::place(start, Revision::START);

@@ -60,7 +60,7 @@ pub(crate) const MARK_INTERVAL_LEN: u64 = 16 << 10;
 const NAMES_LEN_PER_EVENT: u64 = 64;
 /// How many events that were added are worth to be taken into the tail by who has time for that.
 const INCOMING_COUNT_MIN: u64 = 4 << 10;
-/// How many may wait for it.
+/// How many may wait for it, and a batch.
 const INCOMING_COUNT_MAX: u64 = 32 << 10;
 
 /// What the index takes, in memory and between checkpoints.
@@ -188,6 +188,10 @@ impl Index {
         if self.incoming.count() > 0 {
             let mut growing = self.tail.write();
             let taken = self.take_into(&mut growing);
+            if let Err(fault) = &taken {
+                // Before anyone takes in what follows what is missing now.
+                let _ = self.fault.set(fault.clone());
+            }
             drop(growing);
             if let Err(fault) = taken {
                 self.mark_broken(fault);
@@ -332,7 +336,7 @@ impl Index {
             return;
         }
         tell!(WARN, fault = %fault, "the index answers nothing more");
-        // Set before memory is cleared: who adds looks at it with the tail locked.
+        // Set before memory is cleared: who adds looks at it with what waits locked.
         let _ = self.fault.set(fault);
         self.forget();
     }

@@ -102,8 +102,8 @@ impl State {
             && self.status == Status::Open
     }
 
-    /// Takes note of what became of `group`, and tells those who wait for it.
-    fn settle(&mut self, group: &Group, written: Result<(), WriteError>) {
+    /// Takes note of what became of `group`, and returns what to tell those who wait for it.
+    fn settle(&mut self, group: &Group, written: Result<(), WriteError>) -> Result<(), Failure> {
         match written {
             Ok(()) => {
                 let offset_before = self.last_offset;
@@ -116,7 +116,7 @@ impl State {
                 } else if group.rolls {
                     self.advance_durable(group.start, offset_before);
                 }
-                group.outcome.set(Ok(()));
+                Ok(())
             }
             Err(WriteError::Undone { cause, end }) => {
                 let failure = Failure::undone(&cause);
@@ -126,10 +126,13 @@ impl State {
                     self.last_offset = 0;
                     self.advance_durable(end, self.last_offset);
                 }
-                group.outcome.set(Err(failure.clone()));
-                self.fail_forming(end, failure);
+                self.fail_forming(end, failure.clone());
+                Err(failure)
             }
-            Err(WriteError::Unknown { cause }) => self.poison(group, Failure::unknown(&cause)),
+            Err(WriteError::Unknown { cause }) => {
+                self.give_up();
+                Err(Failure::unknown(&cause))
+            }
         }
     }
 
@@ -140,12 +143,6 @@ impl State {
             self.durable = end.position;
             self.durable_place = Some((end, last_offset));
         }
-    }
-
-    /// Ends appending: it is not known what of `group` is on the medium.
-    fn poison(&mut self, group: &Group, failure: Failure) {
-        group.outcome.set(Err(failure));
-        self.give_up();
     }
 
     /// Ends appending: it is not known what of all that is written is on the medium.
@@ -215,7 +212,7 @@ impl Log {
         }
     }
 
-    /// Writes the forming group, or waits for the thread that is writing the one before.
+    /// Writes the forming group, or waits for the thread that leads one.
     pub(super) fn advance<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         match state.led.clone() {
             None => self.lead(state),
@@ -242,18 +239,17 @@ impl Log {
         state.led = None;
         state.callers_seen = group.caller_count + state.forming.caller_count;
         let outcome = Arc::clone(&group.outcome);
-        let panic = match written {
-            Ok(written) => {
-                state.settle(&group, written);
-                self.tell_durable(&state);
-                state.room = group.into_room();
-                None
-            }
+        let (settled, panic) = match written {
+            Ok(written) => (state.settle(&group, written), None),
             Err(panic) => {
-                state.poison(&group, Failure::Panicked);
-                Some(panic)
+                state.give_up();
+                (Err(Failure::Panicked), Some(panic))
             }
         };
+        // Whoever is told goes on without the lock.
+        self.tell_durable(&state);
+        outcome.set(settled);
+        state.room = group.into_room();
         // Someone in the next group must lead it, if anyone is there already.
         let next = (state.forming.caller_count > 0).then(|| Arc::clone(&state.forming.outcome));
         drop(state);

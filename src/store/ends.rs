@@ -58,21 +58,21 @@ impl StreamEnds {
     }
 
     /// Prepares for a batch: forgets what is not right any more, or too much. Where streams end that
-    /// have no event after `known_end` can be asked for elsewhere. Says whether all was forgotten,
-    /// which was not right after `retractions`: then all that is visible must be known elsewhere.
+    /// have no event after `known_end` can be asked for elsewhere. Says whether more should be known
+    /// there, all that is visible: because everything was forgotten, or because too much cannot be.
     #[must_use]
     pub(super) fn begin(&mut self, retractions: u64, known_end: Position) -> bool {
-        let is_wrong = retractions != self.retractions;
-        if is_wrong {
+        if retractions != self.retractions {
             (self.young, self.old) = Default::default();
             self.retractions = retractions;
+            return true;
         }
-        if self.young.streams.len() >= self.generation_count_max
-            && self.old.assigned_end <= known_end
-        {
+        let is_full = self.young.streams.len() >= self.generation_count_max;
+        let may_forget = self.old.assigned_end <= known_end;
+        if is_full && may_forget {
             self.old = mem::take(&mut self.young);
         }
-        is_wrong
+        is_full && !may_forget
     }
 
     /// The slot of a stream that is remembered.
@@ -145,7 +145,17 @@ mod tests {
             append(&mut ends, &format!("s{n}"), n);
         }
         assert!(ends.young.streams.len() + ends.old.streams.len() <= 20);
-        assert!(find(&mut ends, "s7").is_none() && find(&mut ends, "s200").is_some());
+        // It says so when it has too much, whatever comes of the appends.
+        for n in 0..20 {
+            append(&mut ends, &format!("t{n}"), 300);
+        }
+        assert!(!ends.begin(0, Position::new(299)) && ends.young.streams.is_empty());
+        for n in 0..10 {
+            append(&mut ends, &format!("u{n}"), 300);
+        }
+        assert!(ends.begin(0, Position::new(299)) && !ends.begin(0, Position::new(300)));
+        assert!(ends.young.streams.is_empty());
+        assert!(find(&mut ends, "s7").is_none() && find(&mut ends, "u9").is_some());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Maintenance: what has to be done and what nobody who appends or reads should wait for.
 //!
 //! Owns when it is done, and by whom: syncing what was appended without, noting how far the log is
-//! durable, checkpoints of the index, sealing full segments, merging runs of the index. A store on a disk has a thread for it. Where
-//! everything must happen in the same order each time, or where no thread can be had, whoever has
-//! appended does it.
+//! durable, taking into the index what it was handed, its checkpoints, sealing full segments, merging
+//! runs of the index. A store on a disk has a thread for it. Where everything must happen in the same
+//! order each time, or where no thread can be had, whoever has appended does it.
 
 use std::fmt;
 use std::io;
@@ -203,16 +203,18 @@ impl Maintenance {
         if !is_timed && !self.is_note_due() && !self.tasks.are_due() {
             return;
         }
+        if self.tasks.index().is_overfull() {
+            self.tasks.index().take_in();
+        }
         if self.signals.has_ended.load(Ordering::Acquire) {
             self.work();
             return;
         }
         self.signals.wake();
-        if self.tasks.index().is_overfull() {
-            self.tasks.index().take_in();
-        }
         if self.tasks.index().is_behind() {
-            self.signals.wait_while(|| self.tasks.index().is_behind());
+            // After a sync that failed there are no more checkpoints, and no more appends either.
+            let is_behind = || self.tasks.index().is_behind() && self.tasks.log.takes_appends();
+            self.signals.wait_while(is_behind);
         }
     }
 
@@ -304,5 +306,65 @@ fn run(tasks: &Tasks, signals: &Signals) {
             let until_sync = tasks.sync_interval.filter(|_| is_timed);
             signals.wait(until_sync.into_iter().chain(until_note).min());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::directory::{Directory, SimulatedDirectory};
+    use crate::index::MemoryTree;
+    use crate::options::Options;
+    use crate::simulation::{Call, Fault};
+    use crate::store::IndexPlace;
+    use crate::types::{
+        Address, Entries, Entry, LogEnd, NameHasher, Position, Revision, Timestamp,
+    };
+
+    /// They were told only when the store was closed, though their events were written.
+    #[test]
+    fn nobody_waits_for_a_checkpoint_that_a_failed_sync_has_ended() {
+        let disk = Arc::new(SimulatedDirectory::new());
+        let options = Options::new().checkpoint_event_count(4);
+        let place = IndexPlace::Memory(MemoryTree::default());
+        let directory: Arc<dyn Directory> = disk.clone();
+        let store = options.open_in(directory, &place).unwrap();
+        let index = Arc::clone(store.inner.source.index());
+        let add = |from: u64| {
+            let mut entries = Entries::default();
+            for n in from..from + 4 {
+                let entry = Entry {
+                    hash: NameHasher::of(store.id()).hash("a"),
+                    revision: Revision::new(n),
+                    position: Position::new(n),
+                    recorded_at: Timestamp::from_nanos(7),
+                    address: Address { segment: Position::START, offset: 64 + 80 * n },
+                };
+                entries.push("a", entry);
+            }
+            let end = LogEnd { position: Position::new(from + 4), ..LogEnd::start(0, 64) };
+            index.add(&entries, end);
+        };
+        add(0);
+        index.freeze().unwrap();
+        add(4);
+        assert!(index.is_behind());
+        disk.inject(Fault::next(Call::Sync, ErrorKind::Other).forever());
+        let event = crate::NewEvent::text("t", "x");
+        store.append("a", crate::Expected::Any, [event]).unwrap_err();
+        let (log, later) = (Arc::clone(&store.inner.log), Arc::new(LaterIndex::from(index)));
+        let tasks = Tasks { log, index: later, sync_interval: None };
+        let maintenance = Arc::new(Maintenance::on_thread(tasks));
+        let (done, returned) = channel();
+        let waiting = Arc::clone(&maintenance);
+        thread::spawn(move || {
+            waiting.after_append();
+            let _ = done.send(());
+        });
+        returned.recv_timeout(Duration::from_secs(30)).expect("it waits for ever");
+        maintenance.stop();
     }
 }

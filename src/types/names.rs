@@ -28,8 +28,8 @@ impl NameHash {
     }
 }
 
-/// How names are hashed: fast, and in a way that whoever makes names up does not know, so that they
-/// cannot be made up to have the same hash.
+/// How names are hashed: fast, and in a way that whoever makes names up does not know unless they know
+/// the id of the store. Who knows it could make up names with the same hash, which are slow to find.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NameHasher {
     seed: u64,
