@@ -31,6 +31,15 @@ struct Generation {
     assigned_end: Position,
 }
 
+impl Generation {
+    /// Keeps nothing but room.
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.streams.clear();
+        self.assigned_end = Position::START;
+    }
+}
+
 /// The ends of the streams that events were appended to last.
 ///
 /// Two generations: what is used is in the young one, and when that is full it becomes the old one,
@@ -70,7 +79,12 @@ impl StreamEnds {
         let is_full = self.young.streams.len() >= self.generation_count_max;
         let may_forget = self.old.assigned_end <= known_end;
         if is_full && may_forget {
-            self.old = mem::take(&mut self.young);
+            mem::swap(&mut self.young, &mut self.old);
+            if self.young.streams.len() > 2 * self.generation_count_max {
+                // A batch of very many streams must not take up memory for ever.
+                self.young = Generation::default();
+            }
+            self.young.clear();
         }
         is_full && !may_forget
     }

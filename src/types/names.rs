@@ -122,6 +122,12 @@ impl<V> Names<V> {
         Some(())
     }
 
+    /// Keeps nothing but room.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.table.clear();
+    }
+
     /// All names, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         let name = |named: &Named<V>| self.text.get(named.range()).unwrap_or_default();
@@ -147,6 +153,8 @@ mod tests {
         assert_eq!(names.get(hasher.hash("x"), "x"), None);
         assert_eq!((names.len(), names.iter().count()), (1_000, 1_000));
         assert!(names.iter().all(|(found, n)| found == name(n - 1)));
+        names.clear();
+        assert_eq!((names.get(hasher.hash(&name(7)), &name(7)), names.text_len()), (None, 0));
     }
 
     #[test]
