@@ -185,10 +185,10 @@ const TEETH: &[Tooth] = &[
         &["faults"],
     ),
     tooth(
-        "the answer to those who wait for a leader that panics",
+        "a leader that panics ends appending",
         "src/log/commit.rs",
+        "state.give_up();\n                (Err(Failure::Panicked), Some(panic))",
         "(Err(Failure::Panicked), Some(panic))",
-        "(Ok(()), Some(panic))",
         &["faults"],
     ),
     // Recovery.
