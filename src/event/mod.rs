@@ -3,6 +3,7 @@
 //! Owns the public shape of an event. Knows nothing of how a record is laid out on disk.
 
 mod batch;
+mod buffer;
 mod content;
 mod new_event;
 mod stored;
@@ -10,6 +11,7 @@ mod view;
 
 pub use batch::{Batch, Expected, Receipt};
 pub(crate) use batch::{BatchPart, Progress};
+pub(crate) use buffer::Buffer;
 pub use content::ContentType;
 pub use new_event::NewEvent;
 pub(crate) use stored::{Block, EventParts};

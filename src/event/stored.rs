@@ -7,22 +7,29 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::error::Result;
-use crate::event::{ContentType, EventView};
+use crate::event::{Buffer, ContentType, EventView};
 use crate::types::{EventId, Position, Revision, Timestamp};
 
 /// Bytes read from a segment at once, for the events in them.
 #[derive(Debug)]
 pub(crate) enum Block {
     /// Of one reader alone, who may use the memory again.
-    Own(Vec<u8>),
+    Own(Buffer),
     /// Of several readers. Each has a `Block` of its own, so that their events do not count
     /// references in the same place.
     Shared(Arc<Vec<u8>>),
 }
 
+impl From<Vec<u8>> for Block {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Own(bytes.into())
+    }
+}
+
 impl Deref for Block {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match self {
             Self::Own(bytes) => bytes,

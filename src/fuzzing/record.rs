@@ -53,7 +53,7 @@ fn decoded(block: &[u8], start: usize, seed: u32) -> Option<Record> {
     };
     let bytes = bytes.get(..len_of(&record));
     let bytes = bytes.unwrap_or_else(|| panic!("{record:?} has more bytes than there are"));
-    let event = Event::new(record.parts, Arc::new(Block::Own(block.to_vec())));
+    let event = Event::new(record.parts, Arc::new(Block::from(block.to_vec())));
     let claim = claim.unwrap_or_else(|| panic!("{record:?} does not claim to be one"));
     let of_record = (record.parts.position, u64::from(record.len), record.witness);
     assert_eq!((claim.position, claim.len, claim.witness), of_record);
@@ -147,7 +147,7 @@ fn encoded(mut input: Input<'_>, seed: u32, start: usize, bit: usize) {
     block.extend_from_slice(input.rest());
     let Some(record) = decoded(&block, start, seed) else { panic!("{to_record:?} is not decoded") };
     assert_eq!(progress_of(&record, &block), progress);
-    let found = Event::new(record.parts, Arc::new(Block::Own(block.clone())));
+    let found = Event::new(record.parts, Arc::new(Block::from(block.clone())));
     assert_eq!(NewEvent::from(&found), NewEvent { id: Some(to_record.id), ..event.clone() });
     assert_eq!(found.stream(), stream);
     assert_eq!(

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 #[cfg(feature = "async")]
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::format::Fault;
 #[cfg(feature = "async")]
 use crate::log::wakers::{WakerId, Wakers};
 use crate::segment::{
-    Blocks, FOLDER, Link, Scanner, SegmentFile, Window, parse_name, records_start,
+    FOLDER, Link, Scanner, SegmentFile, Shared, Window, parse_name, records_start,
 };
 use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, RwLock};
 use crate::types::{Address, LogEnd, Position, StoreId, StoreKey};
@@ -42,8 +42,7 @@ pub(crate) struct Segments {
     /// Tasks that wait for the same.
     #[cfg(feature = "async")]
     wakers: Wakers,
-    /// What readers share; none, if there is no room for it.
-    blocks: OnceLock<Arc<Blocks>>,
+    shared: Arc<Shared>,
 }
 
 /// Lists the first positions of the segments in a store's directory, ascending.
@@ -77,19 +76,17 @@ impl Segments {
             moved: Condvar::new(),
             #[cfg(feature = "async")]
             wakers: Wakers::default(),
-            blocks: OnceLock::new(),
+            shared: Arc::default(),
         }
     }
 
     /// Lets readers share blocks, in `len_max` bytes of memory.
     pub(crate) fn share_blocks(&self, len_max: u64) {
-        if let Some(blocks) = Blocks::with_room(len_max) {
-            let _ = self.blocks.set(Arc::new(blocks));
-        }
+        self.shared.keep_blocks(len_max);
     }
 
-    fn blocks(&self) -> Option<Arc<Blocks>> {
-        self.blocks.get().cloned()
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
@@ -259,24 +256,24 @@ impl Segments {
     pub(crate) fn scan(&self, base: Position) -> Result<Scanner> {
         let file = self.file(base)?;
         let link = Link::from_header(&file.header()?);
-        Ok(Scanner::sharing(file, records_start(), link, self.blocks()))
+        Ok(Scanner::sharing(file, records_start(), link, self.shared()))
     }
 
     /// Begins to read at an address where the record at `position` stands.
     pub(crate) fn scan_at(&self, address: Address, position: Position) -> Result<Scanner> {
         let file = self.file(address.segment)?;
-        Ok(Scanner::sharing(file, address.offset, Link::at(position), self.blocks()))
+        Ok(Scanner::sharing(file, address.offset, Link::at(position), self.shared()))
     }
 
     /// Begins to read at an earlier end of the log.
     pub(crate) fn scan_from(&self, end: &LogEnd) -> Result<Scanner> {
         let file = self.file(end.address.segment)?;
-        Ok(Scanner::sharing(file, end.address.offset, Link::from_end(end), self.blocks()))
+        Ok(Scanner::sharing(file, end.address.offset, Link::from_end(end), self.shared()))
     }
 
     /// A window on the segment that begins at `base`, for reading here and there.
     pub(crate) fn window(&self, base: Position) -> Result<Window> {
-        Ok(Window::points(self.file(base)?, self.blocks()))
+        Ok(Window::points(self.file(base)?, self.shared()))
     }
 
     /// Goes on with the next segment, if `scanner` has read all of its own; the next one must

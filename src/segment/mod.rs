@@ -11,6 +11,8 @@ mod salvage;
 mod scan;
 mod seal;
 mod search;
+mod shared;
+mod spares;
 mod window;
 
 pub(crate) use ahead::ReadAhead;
@@ -21,6 +23,7 @@ pub(crate) use salvage::{Place, Salvaged, Salvager};
 pub(crate) use scan::{Link, Scanner};
 pub(crate) use seal::seal;
 pub(crate) use search::{begins_with, find_record, find_witness};
+pub(crate) use shared::Shared;
 pub(crate) use window::Window;
 
 /// The folder of the segments.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::event::{Event, EventView};
 use crate::format::{Claim, Fault, Record, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::segment::file::wide;
-use crate::segment::{Blocks, SegmentFile, Window};
+use crate::segment::{SegmentFile, Shared, Window};
 use crate::types::{Address, LogEnd, Position, Timestamp};
 
 /// Bytes that a scan reads at once.
@@ -102,14 +102,14 @@ impl Scanner {
         Self::with(Window::new(file, BLOCK_LEN), offset, link)
     }
 
-    /// As [`Self::new`], for one of several readers, who share `blocks`; it may stop soon.
+    /// As [`Self::new`], for one of several readers; it may stop soon.
     pub(crate) fn sharing(
         file: Arc<SegmentFile>,
         offset: u64,
         link: Link,
-        blocks: Option<Arc<Blocks>>,
+        shared: Arc<Shared>,
     ) -> Self {
-        Self::with(Window::ahead(file, blocks), offset, link)
+        Self::with(Window::ahead(file, shared), offset, link)
     }
 
     fn with(window: Window, offset: u64, link: Link) -> Self {

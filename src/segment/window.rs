@@ -4,19 +4,23 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::event::{Block, Event, EventView};
+use crate::event::{Block, Buffer, Event, EventView};
 use crate::format::{
     Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, SEGMENT_HEADER_LEN, Trust,
 };
-use crate::segment::SegmentFile;
 use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, cell_end, len_of_cell_from};
 use crate::segment::digest::RunningDigest;
 use crate::segment::file::wide;
+use crate::segment::spares::Spares;
+use crate::segment::{SegmentFile, Shared};
 use crate::types::{Address, Position};
 
-/// Bytes that a reader in order reads first: it may want a few records only. It reads twice as many
-/// each time, up to a cell.
+/// Bytes that a reader in order reads first: it may want a few records only. It reads half
+/// as many again each time, and then twice as many, up to a cell.
 const AHEAD_LEN_MIN: u64 = 16 << 10;
+/// Who reads no more at once than this part of a cell does not stop where one ends: it may never come to where
+/// blocks are shared.
+const CROSSING_PART: u64 = 4;
 /// Bytes that are read for one record, if those before were not longer.
 const POINT_LEN_MIN: usize = 512;
 /// The most bytes that are read for one record before it is known to be longer.
@@ -25,15 +29,27 @@ const POINT_LEN_MAX: usize = 16 << 10;
 /// The most bytes of one record that are brought nearer: if it has more, they come in their order anyway.
 const TOUCH_LEN_MAX: usize = 1 << 10;
 
-/// How much is read at once, and where blocks of other readers may be used.
+/// How much is read at once, and whether blocks of other readers may be used.
 #[derive(Debug)]
 enum Reading {
     /// So many bytes, from wherever they are wanted.
     Fixed { len: usize },
     /// In order: more and more, and then a cell at a time.
-    Ahead { len: u64, cell_len: u64, blocks: Option<Arc<Blocks>> },
+    Ahead { len: u64, cell_len: u64 },
     /// Here and there: little more than is asked for.
-    Points { expected_end: u64, blocks: Option<Arc<Blocks>> },
+    Points { expected_end: u64 },
+}
+
+impl Reading {
+    /// Where memory comes from that is read into, and goes to. A reader here and there reads so little
+    /// that it is not worth it.
+    fn spares<'a>(&self, shared: Option<&'a Shared>) -> Option<&'a Spares> {
+        shared.filter(|_| matches!(self, Self::Ahead { .. })).map(Shared::spares)
+    }
+
+    fn take_memory(&self, shared: Option<&Shared>) -> Buffer {
+        self.spares(shared).map_or_else(Buffer::default, Spares::take)
+    }
 }
 
 /// Reads records out of blocks of bytes, and another block only when it must.
@@ -53,6 +69,8 @@ pub(crate) struct Window {
     last_end: u64,
     last_len: u32,
     reading: Reading,
+    /// What it shares with other readers, if they are likely to read the same.
+    shared: Option<Arc<Shared>>,
     /// Of what was read, if it is wanted.
     digest: Option<Box<RunningDigest>>,
 }
@@ -60,31 +78,33 @@ pub(crate) struct Window {
 impl Window {
     /// A window that reads `block_len` bytes at once.
     pub(crate) fn new(file: Arc<SegmentFile>, block_len: usize) -> Self {
-        Self::with(file, Reading::Fixed { len: block_len })
+        Self::with(file, Reading::Fixed { len: block_len }, None)
     }
 
-    /// A window for reading in order, which shares `blocks` with other readers.
-    pub(crate) fn ahead(file: Arc<SegmentFile>, blocks: Option<Arc<Blocks>>) -> Self {
-        let cell_len = blocks.as_ref().map_or(CELL_LEN_MAX, |blocks| blocks.cell_len());
-        Self::with(file, Reading::Ahead { len: AHEAD_LEN_MIN.min(cell_len), cell_len, blocks })
+    /// A window for reading in order, one of several.
+    pub(crate) fn ahead(file: Arc<SegmentFile>, shared: Arc<Shared>) -> Self {
+        let cell_len = shared.blocks().map_or(CELL_LEN_MAX, Blocks::cell_len);
+        let reading = Reading::Ahead { len: AHEAD_LEN_MIN.min(cell_len), cell_len };
+        Self::with(file, reading, Some(shared))
     }
 
-    /// A window for reading here and there, which uses `blocks` of other readers.
-    pub(crate) fn points(file: Arc<SegmentFile>, blocks: Option<Arc<Blocks>>) -> Self {
-        Self::with(file, Reading::Points { expected_end: 0, blocks })
+    /// A window for reading here and there, one of several.
+    pub(crate) fn points(file: Arc<SegmentFile>, shared: Arc<Shared>) -> Self {
+        Self::with(file, Reading::Points { expected_end: 0 }, Some(shared))
     }
 
-    fn with(file: Arc<SegmentFile>, reading: Reading) -> Self {
+    fn with(file: Arc<SegmentFile>, reading: Reading, shared: Option<Arc<Shared>>) -> Self {
         Self {
             seed: file.key().seed,
             file,
-            block: Arc::new(Block::Own(Vec::new())),
+            block: Arc::new(Block::Own(reading.take_memory(shared.as_deref()))),
             block_start: 0,
             block_end: 0,
             checked: None,
             last_end: 0,
             last_len: 0,
             reading,
+            shared,
             digest: None,
         }
     }
@@ -123,7 +143,7 @@ impl Window {
         if held.contains(run.start()) && held.contains(run.end()) {
             return Ok(());
         }
-        if let Reading::Points { expected_end, .. } = &mut self.reading {
+        if let Reading::Points { expected_end } = &mut self.reading {
             *expected_end = *run.end();
         }
         // What is there is found out when it is read.
@@ -138,7 +158,7 @@ impl Window {
     /// Brings nearer the first records of those at these addresses, in this segment or another, which
     /// will be read in this order. To be called where blocks of other readers are likely to have them.
     pub(crate) fn bring_nearer(&self, addresses: impl Iterator<Item = Address>) {
-        if let Reading::Points { blocks: Some(blocks), .. } = &self.reading {
+        if let (Reading::Points { .. }, Some(blocks)) = (&self.reading, self.blocks()) {
             let len = usize::try_from(self.last_len).unwrap_or(0);
             blocks.bring_nearer(addresses, len.min(TOUCH_LEN_MAX));
         }
@@ -250,6 +270,7 @@ impl Window {
             self.block_start = checked.start();
             self.block_end = checked.end();
             let shared = Block::Shared(Arc::clone(checked.bytes()));
+            self.give_back();
             match Arc::get_mut(&mut self.block) {
                 Some(block) => *block = shared,
                 None => self.block = Arc::new(shared),
@@ -266,16 +287,13 @@ impl Window {
 
     /// A block that is, or should be, shared with other readers.
     fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Checked>> {
+        let Some(blocks) = self.blocks() else { return Ok(None) };
         match &self.reading {
-            Reading::Ahead { len, cell_len, blocks: Some(blocks) } if len >= cell_len => {
+            Reading::Ahead { len, cell_len } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
             }
             // Who has just begun may stop soon.
-            Reading::Ahead { blocks: Some(blocks), .. }
-            | Reading::Points { blocks: Some(blocks), .. } => {
-                blocks.for_point(&self.file, offset, limit)
-            }
-            _ => Ok(None),
+            _ => blocks.for_point(&self.file, offset, limit),
         }
     }
 
@@ -284,7 +302,12 @@ impl Window {
         self.block_end = u64::MAX;
         match &mut self.reading {
             Reading::Fixed { len } => *len,
-            Reading::Ahead { len, cell_len, .. } => {
+            Reading::Ahead { len, cell_len } => {
+                if *len <= *cell_len / CROSSING_PART {
+                    let now = usize::try_from(*len).unwrap_or(usize::MAX);
+                    *len = len.saturating_add(*len / 2);
+                    return now;
+                }
                 self.block_end = cell_end(offset, *cell_len);
                 let in_cell = len_of_cell_from(offset, *cell_len);
                 let now = usize::try_from(*len).ok().filter(|_| *len < *cell_len);
@@ -297,7 +320,7 @@ impl Window {
                     _ => in_cell,
                 }
             }
-            Reading::Points { expected_end, .. } => {
+            Reading::Points { expected_end } => {
                 // Once: what is read next may be anywhere.
                 let expected = std::mem::take(expected_end);
                 let before_last = usize::try_from(expected.saturating_sub(offset));
@@ -313,13 +336,31 @@ impl Window {
         self.checked = None;
         self.block_start = offset;
         if !matches!(Arc::get_mut(&mut self.block), Some(Block::Own(_))) {
-            self.block = Arc::new(Block::Own(Vec::new()));
+            let buffer = self.reading.take_memory(self.shared.as_deref());
+            self.block = Arc::new(Block::Own(buffer));
         }
         let Some(Block::Own(buffer)) = Arc::get_mut(&mut self.block) else { return Ok(()) };
-        buffer.resize(len, 0);
-        let read = self.file.read_at(buffer, offset);
-        buffer.truncate(*read.as_ref().unwrap_or(&0));
-        read.map(|_| ())
+        buffer.fill(len, |bytes| self.file.read_at(bytes, offset))
+    }
+
+    fn blocks(&self) -> Option<&Blocks> {
+        self.shared.as_ref()?.blocks()
+    }
+
+    /// Lets other readers have the memory of the block, if no event holds on to it.
+    fn give_back(&mut self) {
+        if let Some(Block::Own(buffer)) = Arc::get_mut(&mut self.block) {
+            let buffer = std::mem::take(buffer);
+            if let Some(spares) = self.reading.spares(self.shared.as_deref()) {
+                spares.give_back(buffer);
+            }
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -327,27 +368,57 @@ impl Window {
 mod tests {
     use super::*;
     use crate::segment::scan::tests::segment_of;
+    use crate::types::Timestamp;
 
     /// How much is read at once, one after the other, from an offset on.
     fn read_lens(mut offset: u64) -> Vec<u64> {
-        let mut window = Window::ahead(segment_of(&[]), None);
+        let mut window = Window::ahead(segment_of(&[]), Arc::default());
         let mut next_len = || {
-            let len = wide(window.len_to_read(offset)).min(cell_end(offset, CELL_LEN_MAX) - offset);
+            let len = wide(window.len_to_read(offset)).min(window.block_end - offset);
             offset += len;
             len >> 10
         };
         (0..6).map(|_| next_len()).collect()
     }
 
+    /// Else each reader would clear new memory, or an event would have other bytes than its own.
+    #[test]
+    fn memory_goes_to_the_next_reader_unless_an_event_holds_on_to_it() {
+        let file = segment_of(&[Timestamp::from_nanos(7)]);
+        let (shared, end) = (Arc::new(Shared::default()), file.len().unwrap());
+        let read = || {
+            let mut window = Window::ahead(Arc::clone(&file), Arc::clone(&shared));
+            let record = window.record_at(wide(SEGMENT_HEADER_LEN), end).unwrap();
+            (window.event(&record), window)
+        };
+        let rooms = || shared.spares().rooms();
+        let (event, window) = read();
+        drop(window);
+        assert!(rooms().is_empty(), "the event has it");
+        let (other, window) = read();
+        drop(other);
+        drop(window);
+        assert_eq!(rooms().len(), 1);
+        let (third, _window) = read();
+        assert!(rooms().is_empty(), "it is used again");
+        assert_eq!((event.stream(), third.stream()), ("a", "a"));
+    }
+
     #[test]
     fn a_reader_in_order_reads_more_and_more() {
-        assert_eq!(read_lens(0), [16, 32, 64, 16, 128, 128]);
+        assert_eq!(read_lens(0), [16, 24, 36, 52, 72, 56]);
     }
 
     /// It read four times as much behind a cell as before, having asked for little in it.
     #[test]
     fn the_end_of_a_cell_is_no_reason_to_read_more() {
-        assert_eq!(read_lens(CELL_LEN_MAX - (8 << 10)), [8, 16, 32, 64, 16, 128]);
-        assert_eq!(read_lens(CELL_LEN_MAX - (24 << 10)), [16, 8, 32, 64, 32, 128]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (48 << 10)), [16, 24, 8, 36, 72, 20]);
+    }
+
+    /// It read three times for what it now reads in two, where the end of a cell came between.
+    #[test]
+    fn who_reads_little_reads_on_where_a_cell_ends() {
+        assert_eq!(read_lens(CELL_LEN_MAX - (8 << 10)), [16, 24, 36, 60, 72, 56]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (24 << 10)), [16, 24, 36, 72, 4, 128]);
     }
 }

@@ -274,7 +274,7 @@ mod tests {
 
     fn job(position: u64, key: Key) -> Job {
         let parts = EventParts { position: Position::new(position), ..EventParts::none() };
-        let event = Event::new(parts, Arc::new(Block::Own(Vec::new())));
+        let event = Event::new(parts, Arc::new(Block::from(Vec::new())));
         Job { event, key, attempt: 1 }
     }
 

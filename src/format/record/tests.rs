@@ -45,7 +45,7 @@ fn a_record_reads_back_as_it_was_written() {
     let record = Record::decode(&bytes, 0, SEED).unwrap();
     assert_eq!((record.previous, record.witness), (0xABCD, Some(Position::new(10))));
     assert_eq!(record.end(), Position::new(13));
-    let event = Event::new(record.parts, Block::Own(bytes).into());
+    let event = Event::new(record.parts, Block::from(bytes).into());
     assert_eq!((event.stream(), event.revision().get()), ("cart-42", 3));
     assert_eq!(event.recorded_at(), Timestamp::from_nanos(-5));
     assert!(event.ends_batch());
@@ -60,7 +60,7 @@ fn what_a_record_says_of_a_consumer_reads_back() {
         assert_eq!(bytes.len(), encoded_len("s", &event, Some(&progress)));
         let record = Record::decode(&bytes, 0, SEED).unwrap();
         assert_eq!(record.progress(&bytes), Some(("结算", Position::new(11))));
-        let found = Event::new(record.parts, Block::Own(bytes).into());
+        let found = Event::new(record.parts, Block::from(bytes).into());
         assert_eq!(NewEvent::from(&found), event.id(EventId::from_bytes([9; 16])));
         let bytes = encoded("s", &full_event());
         let record = Record::decode(&bytes, 0, SEED).unwrap();
@@ -148,7 +148,7 @@ proptest! {
         let mut block = vec![0xEE; start];
         block.extend_from_slice(&record);
         let decoded = Record::decode(&block, start, SEED).unwrap();
-        let read = Event::new(decoded.parts, Block::Own(block).into());
+        let read = Event::new(decoded.parts, Block::from(block).into());
         prop_assert_eq!(read.stream(), &stream);
         prop_assert_eq!(NewEvent::from(&read), event);
 
