@@ -16,6 +16,10 @@ const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 /// The most segments that one tail can have events in.
 const SEGMENT_COUNT_MAX: u64 = 1 << (u64::BITS - OFFSET_BITS);
 
+/// How many marks there may be where batches end, for each that there is in any case. More of them
+/// would spare a reader the headers of fewer records than it reads of what it has come for.
+const MARKS_AT_BATCH_ENDS: u64 = 4;
+
 const TOO_FAR: IndexFault = IndexFault::damaged("a record was added that stands too far away");
 const TOO_MANY: IndexFault = IndexFault::damaged("more was added than memory is divided for");
 
@@ -147,15 +151,20 @@ impl Tail {
     }
 
     /// Adds `entries`, after which the log ends at `end`. Marks stand `mark_interval_len` bytes
-    /// apart.
+    /// apart; where a batch ends, a part of that is far enough.
     pub(super) fn add(
         &mut self,
         entries: &Entries,
         end: LogEnd,
         mark_interval_len: u64,
     ) -> Result<(), IndexFault> {
-        for (stream, entry) in entries.iter() {
-            self.add_mark(entry, mark_interval_len);
+        let mut entries = entries.iter().peekable();
+        while let Some((stream, entry)) = entries.next() {
+            let next = entries.peek().map(|(_, next)| next.recorded_at);
+            // What is sought by its time is the first event of a batch.
+            let ends_batch = next.is_none_or(|next| next != entry.recorded_at);
+            let part = if ends_batch { MARKS_AT_BATCH_ENDS } else { 1 };
+            self.add_mark(entry, mark_interval_len / part);
             self.add_address(stream, entry)?;
             self.event_count += 1;
         }
@@ -216,5 +225,53 @@ impl Tail {
         };
         self.marks.push(mark);
         self.last_mark = Some(mark);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{NameHasher, StoreId, Timestamp};
+
+    /// Positions of the marks over events of 100 bytes, one after the other, in batches of so many.
+    fn marks_of(batch_lens: &[u64]) -> Vec<u64> {
+        let hasher = NameHasher::of(StoreId::from_bytes([7; 16]));
+        let mut tail = Tail::default();
+        let mut position = 0;
+        for (nanos, len) in (0..).zip(batch_lens) {
+            let mut entries = Entries::default();
+            for _ in 0..*len {
+                let entry = Entry {
+                    hash: hasher.hash("a"),
+                    revision: Revision::new(position),
+                    position: Position::new(position),
+                    recorded_at: Timestamp::from_nanos(nanos),
+                    address: Address { segment: Position::START, offset: 64 + 100 * position },
+                };
+                entries.push("a", entry);
+                position += 1;
+            }
+            let address = Address { segment: Position::START, offset: 64 + 100 * position };
+            let end = LogEnd {
+                position: Position::new(position),
+                address,
+                checksum: 0,
+                recorded_at: Timestamp::from_nanos(nanos),
+            };
+            tail.add(&entries, end, 1_000).unwrap();
+        }
+        tail.marks().iter().map(|mark| mark.position.get()).collect()
+    }
+
+    #[test]
+    fn marks_stand_their_interval_apart_within_a_batch() {
+        assert_eq!(marks_of(&[35]), [0, 10, 20, 30, 34]);
+    }
+
+    /// Whoever seeks a time read up to an interval of what was before it.
+    #[test]
+    fn the_last_event_of_a_batch_has_a_mark_unless_one_is_near() {
+        assert_eq!(marks_of(&[8, 12, 12]), [0, 7, 17, 27, 31]);
+        assert_eq!(marks_of(&[1; 8]), [0, 3, 6]);
     }
 }
