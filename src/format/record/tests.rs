@@ -129,6 +129,32 @@ fn what_contradicts_itself_is_a_fault_though_its_checksum_is_right() {
     assert!(Record::decode(&with_checksum(bytes), 0, SEED).is_ok());
 }
 
+/// Of records that have only what all have, which are read in another way.
+#[test]
+fn what_contradicts_itself_in_a_usual_record_is_a_fault() {
+    let bytes = encoded("cart-42", &NewEvent::text("said", "yes"));
+    let (last, padding) = (bytes.len() - 1, 2);
+    assert_eq!((last, bytes[12]), (79, FLAG_BATCH_END | padding << PADDING_SHIFT));
+    let lies: [(usize, u8, &str); 8] = [
+        (14, 0, "an empty stream name"),
+        (14, 255, "a stream name that reaches beyond the record"),
+        (15, 9, "a type that reaches into the padding"),
+        (60, 4, "metadata that reaches into the padding"),
+        (63, 255, "metadata that reaches beyond the record"),
+        (12, 7 << PADDING_SHIFT, "padding that reaches into the names"),
+        (last, 1, "padding that is not zero"),
+        (last - 1, 1, "padding that is not zero"),
+    ];
+    for (offset, byte, what) in lies {
+        let mut damaged = bytes.clone();
+        damaged[offset] = byte;
+        let decoded = Record::decode(&with_checksum(damaged), 0, SEED);
+        assert!(decoded.is_err(), "{what}");
+    }
+    let decoded = Record::decode(&with_checksum(bytes), 0, SEED).unwrap();
+    assert_eq!(decoded.parts.payload_end, 78);
+}
+
 proptest! {
     #[test]
     fn any_event_reads_back_and_any_bytes_do_no_harm(
