@@ -11,15 +11,16 @@ use std::sync::{Arc, Weak};
 
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::Mark;
 use super::parsed::Chunk;
 use super::run::Run;
+use crate::sync::{AtomicU64, Ordering};
 use crate::types::{NameHash, Revision};
 
 /// About as many bytes as a chunk takes when it is parsed: from it follows how many there may be.
-const VALUE_LEN: u64 = 8 << 10;
+const VALUE_LEN: u64 = 4 << 10;
 /// Bytes that a value takes besides its own: its key, twice, and its place in the cache.
 const FRAME_LEN: u64 = 128;
 /// An odd number without a pattern, which spreads what is multiplied by it over all bits.
@@ -67,6 +68,27 @@ pub(super) struct Span {
     pub(super) run: Weak<Run>,
 }
 
+/// Which values were asked for last, about as many as are kept.
+struct Asked {
+    /// Hashes of their keys, each where the hash says.
+    hashes: Box<[AtomicU64]>,
+}
+
+impl Asked {
+    fn of(count: usize) -> Self {
+        Self { hashes: (0..count).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Remembers a key; says whether it was remembered.
+    fn again(&self, key: &[u8]) -> bool {
+        let hash = xxh3_64(key);
+        let count = u64::try_from(self.hashes.len()).unwrap_or(u64::MAX);
+        let at = hash.checked_rem(count).and_then(|at| usize::try_from(at).ok());
+        let slot = at.and_then(|at| self.hashes.get(at));
+        slot.is_some_and(|slot| slot.swap(hash, Ordering::Relaxed) == hash)
+    }
+}
+
 /// Counts what a value takes.
 #[derive(Clone, Debug)]
 struct Weights;
@@ -104,6 +126,7 @@ impl Hasher for KeyHasher {
 /// The values that are in memory.
 pub(super) struct Values {
     kept: Cache<Key, Value, Weights, BuildHasherDefault<KeyHasher>>,
+    asked: Asked,
 }
 
 impl Values {
@@ -112,7 +135,13 @@ impl Values {
         let count = usize::try_from(len_max / VALUE_LEN).unwrap_or(usize::MAX);
         let (hashes, lifecycle) = (BuildHasherDefault::default(), DefaultLifecycle::default());
         let kept = Cache::with(count, len_max, Weights, hashes, lifecycle);
-        Self { kept }
+        Self { kept, asked: Asked::of(count) }
+    }
+
+    /// Whether it is worth to keep the value with this key of the tree, which is asked for now: only
+    /// if it was asked for before, not long ago.
+    pub(super) fn is_wanted(&self, key: &[u8]) -> bool {
+        self.asked.again(key)
     }
 
     pub(super) fn chunk(&self, run: u64, slot: u32) -> Option<Arc<Chunk>> {

@@ -12,7 +12,7 @@ use super::{IndexFault, postings};
 use crate::types::{Address, Position, Revision};
 
 /// A chunk takes no more blocks once it would have more bytes than this.
-const CHUNK_LEN_MAX: usize = 4 << 10;
+const CHUNK_LEN_MAX: usize = 2 << 10;
 
 const MALFORMED: IndexFault = IndexFault::damaged("a chunk is malformed");
 
@@ -84,6 +84,28 @@ impl Block<'_> {
     }
 }
 
+/// A block as it is written: its name goes on from that of the block before.
+struct Written<'b> {
+    /// Bytes of its name that are those of the block before.
+    shared: usize,
+    name_rest: &'b [u8],
+    first: Revision,
+    postings: &'b [u8],
+}
+
+impl<'b> Written<'b> {
+    /// Takes a block off the front of `bytes`.
+    #[inline]
+    fn take(bytes: &mut &'b [u8]) -> Result<Self, IndexFault> {
+        Ok(Self {
+            shared: usize::try_from(take_number(bytes)?).map_err(|_| MALFORMED)?,
+            name_rest: take_bytes(bytes)?,
+            first: Revision::new(take_number(bytes)?),
+            postings: take_bytes(bytes)?,
+        })
+    }
+}
+
 /// Reads the blocks of a chunk one after the other.
 #[derive(Debug)]
 pub(super) struct Blocks<B> {
@@ -116,17 +138,85 @@ impl<B: AsRef<[u8]>> Blocks<B> {
         if rest.is_empty() {
             return Ok(None);
         }
-        let shared = usize::try_from(take_number(&mut rest)?).map_err(|_| MALFORMED)?;
+        let Written { shared, name_rest, first, postings } = Written::take(&mut rest)?;
         if shared > self.name.len() {
             return Err(MALFORMED);
         }
         self.name.truncate(shared);
-        self.name.extend_from_slice(take_bytes(&mut rest)?);
-        let first = Revision::new(take_number(&mut rest)?);
-        let postings = take_bytes(&mut rest)?;
+        self.name.extend_from_slice(name_rest);
         self.left = rest.len();
         Ok(Some(Block { name: &self.name, first, postings }))
     }
+}
+
+/// The place at which the chunk after the one with these bytes begins, if there is one.
+pub(super) fn next_place(bytes: &[u8]) -> Result<Option<&[u8]>, IndexFault> {
+    let next = take_bytes(&mut &*bytes)?;
+    Ok(Some(next).filter(|next| !next.is_empty()))
+}
+
+/// How the name of a block stands to one that is looked for, and how many bytes both begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    Before(usize),
+    Same,
+    After,
+}
+
+impl Stands {
+    /// Of the block after one that stands so and not after: its name has `shared` bytes of that one's
+    /// and goes on with `rest`.
+    fn then(self, name: &[u8], shared: usize, rest: &[u8]) -> Self {
+        let matched = match self {
+            // What made the one before stand before the name, this one has as well.
+            Self::Before(matched) if shared > matched => return self,
+            Self::Before(matched) => matched,
+            Self::Same => name.len(),
+            Self::After => return self,
+        };
+        if shared < matched {
+            // Blocks ascend, so it has a greater byte where the one before had that of the name.
+            return Self::After;
+        }
+        let wanted = name.get(matched..).unwrap_or_default();
+        let common = rest.iter().zip(wanted).take_while(|(a, b)| a == b).count();
+        match (rest.get(common), wanted.get(common)) {
+            (None, None) => Self::Same,
+            (Some(byte), Some(other)) if byte > other => Self::After,
+            (Some(_), None) => Self::After,
+            _ => Self::Before(matched + common),
+        }
+    }
+}
+
+/// Where the stream `name` ends by its last block in the bytes of a chunk, if it has one.
+///
+/// For a chunk that is asked once: no name is put together, and no list is read but one. Goes by the
+/// order of the blocks, which is the one they were written in if the seal of the value is whole.
+pub(super) fn end_in(
+    bytes: &[u8],
+    name: &[u8],
+    base: Position,
+) -> Result<Option<Revision>, IndexFault> {
+    let mut rest = bytes;
+    take_bytes(&mut rest)?;
+    let (mut stands, mut last_len, mut found) = (Stands::Before(0), 0, None);
+    while !rest.is_empty() {
+        let block = Written::take(&mut rest)?;
+        if block.shared > last_len {
+            return Err(MALFORMED);
+        }
+        last_len = block.shared + block.name_rest.len();
+        stands = stands.then(name, block.shared, block.name_rest);
+        match stands {
+            Stands::Before(_) => {}
+            Stands::Same => found = Some(block),
+            Stands::After => break,
+        }
+    }
+    let Some(Written { first, postings, .. }) = found else { return Ok(None) };
+    let count = u64::try_from(postings::count(postings, base)?).map_err(|_| MALFORMED)?;
+    Ok(Some(first.plus(count)))
 }
 
 #[cfg(test)]
@@ -162,7 +252,7 @@ mod tests {
     #[test]
     fn a_full_chunk_takes_no_more_and_an_empty_one_takes_anything() {
         let mut chunk = ChunkBuilder::default();
-        let addresses: Vec<_> = (0..256).map(|n| address(n * n * 1_000_000)).collect();
+        let addresses: Vec<_> = (0..100).map(|n| address(n * n * 1_000_000)).collect();
         let name = "x".repeat(255);
         let count = (0..100).take_while(|n| chunk.push(&name, Revision::new(*n), &addresses, BASE));
         assert!((3..20).contains(&count.count()));

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use crate::types::NameHash;
 
 /// Bytes of a part, but of a filter that has one only.
-const PART_LEN: usize = 4 << 10;
+const PART_LEN: usize = 2 << 10;
 const LINE_LEN: usize = 64;
 /// Bytes of a filter for each stream.
 const LEN_PER_STREAM: u64 = 2;
@@ -34,9 +34,9 @@ pub(super) fn part_of(hash: NameHash, count: usize) -> usize {
     scaled(hash.get(), count)
 }
 
-/// Where in a part the line for a name begins.
-fn line_of(hash: NameHash, part_len: usize) -> usize {
-    scaled(hash.get() << 32, part_len / LINE_LEN) * LINE_LEN
+/// The line, of `count`, that knows of a name.
+fn line_of(hash: NameHash, count: usize) -> usize {
+    scaled(hash.get() << 32, count)
 }
 
 /// The bytes of its line and their bits that are set for a name.
@@ -49,29 +49,74 @@ fn probes(hash: NameHash) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
-/// Whether a stream may be in the run that this part is of. A part that is none says yes.
-///
-/// Looks at all bits, though one that is not set would do: which one that is cannot be foreseen, the
-/// answer can.
-pub(super) fn may_have(part: &[u8], hash: NameHash) -> bool {
-    let line = part.get(line_of(hash, part.len())..).and_then(<[u8]>::first_chunk::<LINE_LEN>);
-    line.is_none_or(|line| {
-        let is_set = |(at, bit)| line.get(at).is_some_and(|byte: &u8| byte & bit != 0);
-        probes(hash).fold(true, |all, probe| all & is_set(probe))
-    })
+/// As many bytes as a processor fetches at once, and where it does.
+#[repr(align(64))]
+#[derive(Clone, Copy, Debug)]
+struct Line([u8; LINE_LEN]);
+
+/// A part of a filter.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    lines: Box<[Line]>,
 }
 
-/// Looks at where a part would tell of a name, so that it is in the processor's cache when it is asked.
-pub(super) fn touch(part: &[u8], hash: NameHash) {
-    let line = line_of(hash, part.len());
-    // It may be in two of the processor's lines.
-    black_box((part.get(line).copied(), part.get(line + LINE_LEN - 1).copied()));
+impl Part {
+    fn empty(line_count: usize) -> Self {
+        Self { lines: vec![Line([0; LINE_LEN]); line_count].into_boxed_slice() }
+    }
+
+    /// The part with these bytes.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        let (lines, _) = bytes.as_chunks();
+        Self { lines: lines.iter().map(|line| Line(*line)).collect() }
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(size_of_val::<[Line]>(&self.lines));
+        self.lines.iter().for_each(|line| bytes.extend_from_slice(&line.0));
+        bytes
+    }
+
+    /// Bytes that it takes in memory.
+    pub(super) fn len(&self) -> u64 {
+        u64::try_from(size_of_val::<[Line]>(&self.lines)).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a stream may be in the run that this part is of. A part without a line says yes.
+    ///
+    /// Looks at all bits, though one that is not set would do: which one that is cannot be foreseen,
+    /// the answer can.
+    pub(super) fn may_have(&self, hash: NameHash) -> bool {
+        self.line(hash).is_none_or(|Line(line)| {
+            let is_set = |(at, bit)| line.get(at).is_some_and(|byte: &u8| byte & bit != 0);
+            probes(hash).fold(true, |all, probe| all & is_set(probe))
+        })
+    }
+
+    /// Looks at where it would tell of a name, so that it is in the processor's cache when it is asked.
+    pub(super) fn touch(&self, hash: NameHash) {
+        black_box(self.line(hash).and_then(|Line(line)| line.first().copied()));
+    }
+
+    fn line(&self, hash: NameHash) -> Option<&Line> {
+        self.lines.get(line_of(hash, self.lines.len()))
+    }
+
+    fn add(&mut self, hash: NameHash) {
+        let at = line_of(hash, self.lines.len());
+        let Some(Line(line)) = self.lines.get_mut(at) else { return };
+        for (at, bit) in probes(hash) {
+            if let Some(byte) = line.get_mut(at) {
+                *byte |= bit;
+            }
+        }
+    }
 }
 
 /// A filter that is being made.
 #[derive(Debug)]
 pub(super) struct Filter {
-    parts: Vec<Box<[u8]>>,
+    parts: Vec<Part>,
 }
 
 impl Filter {
@@ -79,22 +124,18 @@ impl Filter {
     pub(super) fn for_count(stream_count: u64) -> Self {
         let len = usize::try_from(stream_count.saturating_mul(LEN_PER_STREAM)).unwrap_or(0);
         let count = len.div_ceil(PART_LEN).max(1);
-        let part_len = len.div_ceil(count).next_multiple_of(LINE_LEN).clamp(LINE_LEN, PART_LEN);
-        Self { parts: vec![vec![0; part_len].into_boxed_slice(); count] }
+        let line_count = len.div_ceil(count).div_ceil(LINE_LEN).clamp(1, PART_LEN / LINE_LEN);
+        Self { parts: vec![Part::empty(line_count); count] }
     }
 
     pub(super) fn add(&mut self, hash: NameHash) {
         let at = part_of(hash, self.parts.len());
-        let Some(part) = self.parts.get_mut(at) else { return };
-        let line = part.get_mut(line_of(hash, part.len())..).unwrap_or_default();
-        for (at, bit) in probes(hash) {
-            if let Some(byte) = line.get_mut(at) {
-                *byte |= bit;
-            }
+        if let Some(part) = self.parts.get_mut(at) {
+            part.add(hash);
         }
     }
 
-    pub(super) fn into_parts(self) -> Vec<Box<[u8]>> {
+    pub(super) fn into_parts(self) -> Vec<Part> {
         self.parts
     }
 }
@@ -108,8 +149,8 @@ mod tests {
         NameHasher::of(StoreId::from_bytes([3; 16])).hash(&format!("stream-{n}"))
     }
 
-    fn says(parts: &[Box<[u8]>], hash: NameHash) -> bool {
-        may_have(&parts[part_of(hash, parts.len())], hash)
+    fn says(parts: &[Part], hash: NameHash) -> bool {
+        parts[part_of(hash, parts.len())].may_have(hash)
     }
 
     #[test]
@@ -121,14 +162,21 @@ mod tests {
             assert!((0..count).all(|n| says(&parts, hash(n))), "{count}");
             let wrong = (count..count + 20_000).filter(|n| says(&parts, hash(*n))).count();
             assert!(wrong < 100, "{count}: {wrong} of 20000");
-            let len: usize = parts.iter().map(|part| part.len()).sum();
-            assert!(len <= 64 + usize::try_from(count).unwrap() * 5 / 2, "{count}: {len}");
+            let len: u64 = parts.iter().map(Part::len).sum();
+            assert!(len <= 64 + count * 5 / 2, "{count}: {len}");
+            let read: Vec<_> =
+                parts.iter().map(|part| Part::from_bytes(&part.to_bytes())).collect();
+            assert!((0..count).all(|n| says(&read, hash(n))), "{count}");
         }
     }
 
     #[test]
     fn a_part_that_lost_its_bytes_says_yes() {
-        assert!(may_have(&[], hash(7)));
-        assert!(!may_have(&[0; 64], hash(7)));
+        for bytes in [&[][..], &[0; 63]] {
+            assert!(Part::from_bytes(bytes).may_have(hash(7)));
+        }
+        for bytes in [&[0; 64][..], &[0; 100]] {
+            assert!(!Part::from_bytes(bytes).may_have(hash(7)));
+        }
     }
 }

@@ -292,7 +292,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::chunk::ChunkBuilder;
+    use super::super::chunk::{ChunkBuilder, end_in};
     use super::*;
 
     const BASE: Position = Position::new(70);
@@ -317,10 +317,11 @@ mod tests {
         builder.take(next)
     }
 
-    fn check(blocks: &Blocks, chunk: &Chunk, name: &str, first: u64) {
+    fn check(blocks: &Blocks, (bytes, chunk): (&[u8], &Chunk), name: &str, first: u64) {
         let of_name = || blocks.iter().filter(|((other, _), _)| other == name);
         let end = of_name().next_back().map(|((_, first), count)| Revision::new(first + count));
         assert_eq!(chunk.end_of(name.as_bytes()), end, "{name}");
+        assert_eq!(end_in(bytes, name.as_bytes(), BASE).unwrap(), end, "{name}");
         let skipped = of_name().filter(|((_, other), _)| *other <= first).count().saturating_sub(1);
         let mut found = chunk.blocks_from(name.as_bytes(), Revision::new(first));
         for ((_, first), count) in of_name().skip(skipped) {
@@ -353,7 +354,7 @@ mod tests {
             prop_assert_eq!(chunk.next_place().unwrap_or_default(), next.as_bytes());
             for name in blocks.keys().map(|(name, _)| name).chain(&others) {
                 for first in [0, 1, 3, 99, 100, 101, u64::MAX] {
-                    check(&blocks, &chunk, name, first);
+                    check(&blocks, (&bytes, &chunk), name, first);
                 }
             }
         }
@@ -369,6 +370,9 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] = value;
             for bytes in [&bytes[..], &bytes[..len.index(bytes.len())]] {
+                for n in 0..60 {
+                    let _ = end_in(bytes, format!("stream-{n:02}").as_bytes(), BASE);
+                }
                 let Ok(chunk) = Chunk::parse(bytes, BASE) else { continue };
                 for n in 0..60 {
                     let name = format!("stream-{n:02}");

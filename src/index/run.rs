@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::budget::{Budget, Budgets};
 use super::chunk::ChunkBuilder;
-use super::filter::{Filter, may_have, part_of, touch};
+use super::filter::{Filter, Part, part_of};
 use super::places::Places;
 use super::postings::BLOCK_COUNT;
 use super::sketch::Sketch;
@@ -19,7 +19,7 @@ use crate::types::{Address, NameHash, NameHasher, Position, Revision};
 
 /// The most values that go to sled at once: it takes gigabytes for large batches. Few where tests
 /// end the process between any two.
-const BATCH_COUNT_MAX: usize = if cfg!(test) { 3 } else { 64 };
+const BATCH_COUNT_MAX: usize = if cfg!(test) { 3 } else { 128 };
 
 /// What the manifest says of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) struct RunMeta {
 pub(super) struct Run {
     pub(super) meta: RunMeta,
     /// The parts of its filter that are in memory.
-    filter: Vec<OnceLock<Box<[u8]>>>,
+    filter: Vec<OnceLock<Part>>,
     budget: Arc<Budget>,
     /// Where its chunks begin, as far as that is known.
     pub(super) places: Places,
@@ -59,14 +59,14 @@ impl Run {
         // A run has at least one part, so none is missing but by a bug or damage.
         let slot = self.filter.get(at).ok_or(IndexFault::damaged("a run without a filter"))?;
         if let Some(part) = slot.get() {
-            return Ok(may_have(part, hash));
+            return Ok(part.may_have(hash));
         }
         let key = keys::filter(self.meta.id, u32::try_from(at).unwrap_or(u32::MAX));
         let value =
             stored.get(&key)?.ok_or(IndexFault::damaged("a part of a filter is missing"))?;
-        let part = values::unseal_whole(&key, value)?;
-        let answer = may_have(&part, hash);
-        self.keep(at, part.into_boxed_slice());
+        let part = Part::from_bytes(values::unseal(&key, &value)?);
+        let answer = part.may_have(hash);
+        self.keep(at, part);
         Ok(answer)
     }
 
@@ -75,13 +75,13 @@ impl Run {
         if let Some(part) =
             self.filter.get(part_of(hash, self.filter.len())).and_then(OnceLock::get)
         {
-            touch(part, hash);
+            part.touch(hash);
         }
     }
 
     /// Keeps a part in memory, if there is room.
-    fn keep(&self, at: usize, part: Box<[u8]>) {
-        let len = len_of(&part);
+    fn keep(&self, at: usize, part: Part) {
+        let len = part.len();
         if self.budget.take(len) && self.filter.get(at).is_none_or(|slot| slot.set(part).is_err()) {
             self.budget.give_back(len);
         }
@@ -91,7 +91,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         let kept = self.filter.iter().filter_map(OnceLock::get);
-        self.budget.give_back(kept.map(|part| len_of(part)).sum());
+        self.budget.give_back(kept.map(Part::len).sum());
     }
 }
 
@@ -100,10 +100,6 @@ impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.meta.fmt(f)
     }
-}
-
-fn len_of(part: &[u8]) -> u64 {
-    u64::try_from(part.len()).unwrap_or(u64::MAX)
 }
 
 /// Puts values into the tree, a batch at a time.
@@ -198,7 +194,7 @@ impl RunWriter {
         let parts = self.filter.into_parts();
         for (n, part) in (0..).zip(&parts) {
             let key = keys::filter(self.id, n);
-            let value = values::seal(&key, part);
+            let value = values::seal(&key, &part.to_bytes());
             self.batches.put((key, value), stored)?;
         }
         let key = keys::sketch(self.id);

@@ -42,8 +42,7 @@ impl Stored {
                 }
                 for ((hash, stream), end) in streams.iter().zip(ends) {
                     if end.is_none() && run.may_have(*hash, self)? {
-                        let place = keys::place(stream, Revision::new(u64::MAX));
-                        *end = self.parsed_chunk_at(run, &place)?.end_of(stream.as_bytes());
+                        *end = self.end_in(run, stream)?;
                     }
                 }
             }

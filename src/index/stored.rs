@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::budget::Budgets;
 use super::cache::Values;
-use super::chunk::Blocks;
+use super::chunk::{self, Blocks};
 use super::manifest::Manifest;
 use super::mark_lists::{Known, List, MarkLists};
 use super::parsed::Chunk;
@@ -22,7 +22,7 @@ use super::sketch::Sketch;
 use super::tree::{Change, Pair, Tree};
 use super::{IndexFault, Mark, Seek, keys, marks, values};
 use crate::sync::RwLock;
-use crate::types::{NameHasher, Position, StoreId};
+use crate::types::{NameHasher, Position, Revision, StoreId};
 
 const HOLE: IndexFault = IndexFault::damaged("a part of a run is missing");
 const BAD_KEY: IndexFault = IndexFault::damaged("a key is none of ours");
@@ -30,6 +30,27 @@ const LOST: IndexFault = IndexFault::damaged("the tree has no manifest");
 
 /// Runs, the oldest first.
 pub(super) type Runs = Arc<[Arc<Run>]>;
+
+/// A chunk as it was read.
+#[derive(Debug)]
+struct RawChunk {
+    key: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Its slot among the places of its run, if it is known there.
+    slot: Option<u32>,
+}
+
+impl RawChunk {
+    /// Parses it, and keeps it in `values`.
+    fn parsed(&self, run: &Run, values: &Values) -> Result<Arc<Chunk>, IndexFault> {
+        let chunk = Arc::new(Chunk::parse(&self.bytes, run.meta.base)?);
+        let (_, start) = keys::parse_chunk(&self.key).ok_or(BAD_KEY)?;
+        if let Some(slot) = self.slot.or_else(|| run.places.learn(start, chunk.next_place())) {
+            values.keep_chunk((run.meta.id, slot), &chunk);
+        }
+        Ok(chunk)
+    }
+}
 
 /// The tree, until it is closed, and its runs.
 #[derive(Debug)]
@@ -175,33 +196,45 @@ impl Stored {
         run: &Run,
         place: &[u8],
     ) -> Result<Arc<Chunk>, IndexFault> {
-        if let Some(slot) = run.places.slot(place)
-            && let Some(chunk) = self.values.chunk(run.meta.id, slot)
-        {
+        if let Some(chunk) = self.known_chunk_at(run, place) {
             return Ok(chunk);
         }
-        self.read_chunk_at(run, place)
+        self.raw_chunk_at(run, place)?.parsed(run, &self.values)
     }
 
-    fn read_chunk_at(&self, run: &Run, place: &[u8]) -> Result<Arc<Chunk>, IndexFault> {
+    /// Where a stream ends by its last block in `run`, if it has one.
+    ///
+    /// Of a chunk that nobody has asked for lately, only that is read: to take it apart and to keep it
+    /// costs several times as much, for nothing if it is one of very many.
+    pub(super) fn end_in(&self, run: &Run, stream: &str) -> Result<Option<Revision>, IndexFault> {
+        let place = keys::place(stream, Revision::new(u64::MAX));
+        if let Some(chunk) = self.known_chunk_at(run, &place) {
+            return Ok(chunk.end_of(stream.as_bytes()));
+        }
+        let raw = self.raw_chunk_at(run, &place)?;
+        if self.values.is_wanted(&raw.key) {
+            return Ok(raw.parsed(run, &self.values)?.end_of(stream.as_bytes()));
+        }
+        chunk::end_in(&raw.bytes, stream.as_bytes(), run.meta.base)
+    }
+
+    fn known_chunk_at(&self, run: &Run, place: &[u8]) -> Option<Arc<Chunk>> {
+        self.values.chunk(run.meta.id, run.places.slot(place)?)
+    }
+
+    fn raw_chunk_at(&self, run: &Run, place: &[u8]) -> Result<RawChunk, IndexFault> {
         let known = run.places.find(place);
         let found = match &known {
             Some((_, start)) => self.get_at_random(keys::chunk(run.meta.id, start))?,
             None => self.last_in(&keys::chunks_to(run.meta.id, place))?,
         };
         let (key, value) = found.ok_or(HOLE)?;
-        let chunk = Arc::new(Chunk::parse(values::unseal(&key, &value)?, run.meta.base)?);
-        let (_, start) = keys::parse_chunk(&key).ok_or(BAD_KEY)?;
-        if chunk.next_place().is_some_and(|next| next <= place) {
+        let bytes = values::unseal_whole(&key, value)?;
+        if chunk::next_place(&bytes)?.is_some_and(|next| next <= place) {
             return Err(HOLE);
         }
-        let known = known.map(|(slot, _)| slot);
-        if let Some(slot) = known.or_else(|| run.places.learn(start, chunk.next_place())) {
-            self.values.keep_chunk((run.meta.id, slot), &chunk);
-        }
-        Ok(chunk)
+        Ok(RawChunk { key, bytes, slot: known.map(|(slot, _)| slot) })
     }
-
     /// As [`Self::get`], for keys that are asked for in no order: sled counts what it takes for
     /// them.
     fn get_at_random(&self, key: Vec<u8>) -> Result<Option<Pair>, IndexFault> {

@@ -167,10 +167,27 @@ fn who_asks_again_is_answered_without_the_tree() {
     assert_eq!(tree.taken(), 0);
 }
 
+/// Where a stream ends is kept from the second time on.
+fn ask_twice(index: &Index, stream: &str) {
+    for _ in 0..2 {
+        index.stream_end(stream).unwrap();
+    }
+}
+
+#[test]
+fn where_a_stream_ends_takes_no_place_before_it_is_asked_for_again() {
+    let (log, tree, index) = with_runs(1);
+    let end = || {
+        assert_eq!(index.stream_end("long").unwrap(), log.end_of("long"));
+        (tree.taken() > 0, kept(&index)[2] > 0)
+    };
+    assert_eq!([end(), end(), end()], [(true, false), (true, true), (false, true)]);
+}
+
 #[test]
 fn what_is_listed_or_merged_takes_no_place_from_what_was_asked_for() {
     let (log, tree, index) = with_runs(8);
-    index.stream_end("long").unwrap();
+    ask_twice(&index, "long");
     let before = kept(&index);
     assert!(before[2] > 0);
     assert_eq!(index.streams("", None, 999).unwrap().len(), log.streams.len());
@@ -223,7 +240,7 @@ fn what_was_being_read_when_the_index_broke_is_not_kept() {
 fn damage_is_found_when_it_is_read_first_however_much_was_read_before() {
     let (log, tree, index) = with_runs(1);
     let first = log.streams.keys().next().unwrap();
-    index.stream_end(first).unwrap();
+    ask_twice(&index, first);
     let chunks = |map: &BTreeMap<Vec<u8>, Vec<u8>>| -> Vec<Vec<u8>> {
         map.keys().filter(|key| key[0] == b'r').cloned().collect()
     };
