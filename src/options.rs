@@ -144,11 +144,11 @@ impl Options {
     /// After how many events the index takes over from memory what it needs to find them, at
     /// least 1. Default: 98,304.
     ///
-    /// More events mean more memory (8 to 16 bytes each, and for each of their streams some 60 bytes
-    /// and its name; twice that while a checkpoint is written, and eight times while an index is built
-    /// anew) and more to read again when a store is
-    /// opened that was not closed. Names that take as much as 64 bytes for each of so many events
-    /// make a checkpoint due as well.
+    /// More events mean more memory (8 to 16 bytes each, up to 64 more for one of 4 KiB and more that
+    /// is a batch by itself, and for each of their streams some 60 bytes and its name; twice that
+    /// while a checkpoint is written, and eight times while an index is built anew) and more to read
+    /// again when a store is opened that was not closed. Names that take as much as 64 bytes for each
+    /// of so many events make a checkpoint due as well.
     #[must_use]
     pub fn checkpoint_event_count(mut self, events: u64) -> Self {
         self.checkpoint_event_count = events;

@@ -97,8 +97,14 @@ impl Source {
     /// Begins to read at the first event before `visible` that was recorded at `time` or later;
     /// `None` if there is none.
     pub(crate) fn scanner_at(&self, time: Timestamp, visible: Position) -> Result<Option<Scanner>> {
-        let mark = self.mark_before(Seek::Time(time));
-        let mut scanner = match mark.filter(|mark| mark.position < visible) {
+        let mark = match self.mark_before(Seek::Time(time)) {
+            // It was added meanwhile. One before it is earlier, too.
+            Some(mark) if mark.position >= visible => {
+                visible.previous().and_then(|last| self.mark_before(Seek::Position(last)))
+            }
+            mark => mark,
+        };
+        let mut scanner = match mark {
             Some(mark) => self.scan_from_mark(&mark, time)?,
             None => self.segments.scan(self.segment_before(time)?)?,
         };

@@ -23,6 +23,9 @@ use crate::types::{NameHash, Revision};
 const VALUE_LEN: u64 = 4 << 10;
 /// Bytes that a value takes besides its own: its key, twice, and its place in the cache.
 const FRAME_LEN: u64 = 128;
+/// The most values that are remembered as asked for, and among how many each has its place.
+const ASKED_COUNT_MAX: usize = 64 << 10;
+const ASKED_WAYS: usize = 4;
 /// An odd number without a pattern, which spreads what is multiplied by it over all bits.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -70,13 +73,14 @@ pub(super) struct Span {
 
 /// Which values were asked for last, about as many as are kept.
 struct Asked {
-    /// Hashes of their keys, each where the hash says.
-    hashes: Box<[AtomicU64]>,
+    /// Hashes of their keys, the last one first, each among those that the hash says.
+    hashes: Box<[[AtomicU64; ASKED_WAYS]]>,
 }
 
 impl Asked {
     fn of(count: usize) -> Self {
-        Self { hashes: (0..count).map(|_| AtomicU64::new(0)).collect() }
+        let sets = count.min(ASKED_COUNT_MAX).div_ceil(ASKED_WAYS);
+        Self { hashes: (0..sets).map(|_| Default::default()).collect() }
     }
 
     /// Remembers a key; says whether it was remembered.
@@ -84,8 +88,12 @@ impl Asked {
         let hash = xxh3_64(key);
         let count = u64::try_from(self.hashes.len()).unwrap_or(u64::MAX);
         let at = hash.checked_rem(count).and_then(|at| usize::try_from(at).ok());
-        let slot = at.and_then(|at| self.hashes.get(at));
-        slot.is_some_and(|slot| slot.swap(hash, Ordering::Relaxed) == hash)
+        let Some(set) = at.and_then(|at| self.hashes.get(at)) else { return false };
+        let mut moved = hash;
+        set.iter().any(|slot| {
+            moved = slot.swap(moved, Ordering::Relaxed);
+            moved == hash
+        })
     }
 }
 
@@ -130,7 +138,8 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Keeps nothing yet, and never more than `len_max` bytes.
+    /// Keeps nothing yet, and never more than `len_max` bytes; but it takes a five-hundredth of that,
+    /// at most 512 KiB, to remember what was asked for.
     pub(super) fn new(len_max: u64) -> Self {
         let count = usize::try_from(len_max / VALUE_LEN).unwrap_or(usize::MAX);
         let (hashes, lifecycle) = (BuildHasherDefault::default(), DefaultLifecycle::default());
@@ -198,5 +207,22 @@ impl fmt::Debug for Values {
     /// Not what it holds, which may be much.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Values").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_as_are_kept_are_remembered_and_the_oldest_is_forgotten() {
+        let asked = Asked::of(ASKED_WAYS);
+        assert!(["a", "b", "c", "d"].iter().all(|key| !asked.again(key.as_bytes())));
+        assert!(asked.again(b"a") && !asked.again(b"e"));
+        assert!(["a", "c", "d", "e"].iter().all(|key| asked.again(key.as_bytes())));
+        assert!(!asked.again(b"b"));
+        let nothing = Asked::of(0);
+        assert!(!nothing.again(b"a") && !nothing.again(b"a"));
+        assert_eq!(Asked::of(usize::MAX).hashes.len(), ASKED_COUNT_MAX / ASKED_WAYS);
     }
 }

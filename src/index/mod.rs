@@ -54,7 +54,7 @@ use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::trace::tell;
 use crate::types::{Address, Entries, LogEnd, Position, StoreId, Timestamp};
 
-/// Bytes of log between two marks, if nothing else is said.
+/// Bytes of log between two marks within a batch, if nothing else is said.
 pub(crate) const MARK_INTERVAL_LEN: u64 = 16 << 10;
 /// Bytes of names in memory that make a checkpoint due for each event that would.
 const NAMES_LEN_PER_EVENT: u64 = 64;
@@ -68,7 +68,7 @@ const INCOMING_COUNT_MAX: u64 = 32 << 10;
 pub(crate) struct IndexOptions {
     /// Events in memory that make a checkpoint due.
     pub(crate) checkpoint_event_count: u64,
-    /// Bytes of log between two marks.
+    /// Bytes of log between two marks within a batch; where one ends, a quarter of that is enough.
     pub(crate) mark_interval_len: u64,
     /// The most bytes that are kept in memory of what is in the tree.
     pub(crate) cache_len_max: u64,

@@ -235,6 +235,7 @@ impl Stored {
         }
         Ok(RawChunk { key, bytes, slot: known.map(|(slot, _)| slot) })
     }
+
     /// As [`Self::get`], for keys that are asked for in no order: sled counts what it takes for
     /// them.
     fn get_at_random(&self, key: Vec<u8>) -> Result<Option<Pair>, IndexFault> {
