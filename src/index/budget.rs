@@ -9,6 +9,8 @@ use crate::sync::{AtomicU64, Ordering};
 /// Of so many bytes that are allowed, one is for the places of chunks and of lists of marks.
 const PLACES_PART: u64 = 16;
 
+const EIGHTHS: u64 = 8;
+
 /// How many bytes of one kind are in memory, and may be.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -23,11 +25,26 @@ impl Budget {
 
     /// Counts `len` bytes more, if there is room for them; says whether there is.
     pub(super) fn take(&self, len: u64) -> bool {
-        let fits = self.used.fetch_add(len, Ordering::AcqRel).saturating_add(len) <= self.max;
+        self.take_within(len, EIGHTHS)
+    }
+
+    /// The same, if no more than so many eighths of all are in use then: what is left is for others.
+    pub(super) fn take_within(&self, len: u64, eighths: u64) -> bool {
+        let used = self.used.fetch_add(len, Ordering::AcqRel).saturating_add(len);
+        let fits = used <= self.eighths(eighths);
         if !fits {
             self.give_back(len);
         }
         fits
+    }
+
+    /// Whether fewer than so many eighths of all are in use.
+    pub(super) fn has_room_within(&self, eighths: u64) -> bool {
+        self.used.load(Ordering::Acquire) < self.eighths(eighths)
+    }
+
+    fn eighths(&self, count: u64) -> u64 {
+        self.max.saturating_sub(self.max / EIGHTHS * EIGHTHS.saturating_sub(count))
     }
 
     pub(super) fn give_back(&self, len: u64) {
@@ -60,5 +77,21 @@ impl Budgets {
             places: Arc::new(Budget::new(places)),
             values_len_max: len_max - filters - places,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_use_a_part_leaves_the_rest_to_others() {
+        let budget = Budget::new(83);
+        assert!(budget.take_within(53, 5) && !budget.has_room_within(5));
+        assert!(!budget.take_within(1, 5) && budget.has_room_within(7));
+        assert!(budget.take_within(20, 7) && !budget.take_within(1, 7));
+        assert!(budget.take(10) && !budget.take(1) && !budget.has_room_within(8));
+        budget.give_back(83);
+        assert!(budget.take(83));
     }
 }

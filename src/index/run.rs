@@ -70,6 +70,31 @@ impl Run {
         Ok(answer)
     }
 
+    /// As [`Self::may_have`], for who then reads one chunk: where the part could not be kept, to read
+    /// it takes as long as to read the chunk, which knows.
+    pub(super) fn is_worth_asking(
+        &self,
+        hash: NameHash,
+        stored: &Stored,
+    ) -> Result<bool, IndexFault> {
+        let at = part_of(hash, self.filter.len());
+        let is_kept = self.filter.get(at).is_some_and(|slot| slot.get().is_some());
+        if !is_kept && !self.budget.has_room_within(self.filter_eighths()) {
+            return Ok(true);
+        }
+        self.may_have(hash, stored)
+    }
+
+    /// How much of what there is for filters may be in use for that of this run to be kept. Small
+    /// runs are asked as often as large ones are, and take less: there is always room for theirs.
+    fn filter_eighths(&self) -> u64 {
+        match self.meta.level {
+            0 => 8,
+            1 => 7,
+            _ => 5,
+        }
+    }
+
     /// Makes ready to be asked for a stream: what is touched for several is fetched at once.
     pub(super) fn touch(&self, hash: NameHash) {
         if let Some(part) =
@@ -82,7 +107,9 @@ impl Run {
     /// Keeps a part in memory, if there is room.
     fn keep(&self, at: usize, part: Part) {
         let len = part.len();
-        if self.budget.take(len) && self.filter.get(at).is_none_or(|slot| slot.set(part).is_err()) {
+        if self.budget.take_within(len, self.filter_eighths())
+            && self.filter.get(at).is_none_or(|slot| slot.set(part).is_err())
+        {
             self.budget.give_back(len);
         }
     }

@@ -41,7 +41,7 @@ impl Stored {
                     run.touch(*hash);
                 }
                 for ((hash, stream), end) in streams.iter().zip(ends) {
-                    if end.is_none() && run.may_have(*hash, self)? {
+                    if end.is_none() && run.is_worth_asking(*hash, self)? {
                         *end = self.end_in(run, stream)?;
                     }
                 }

@@ -25,7 +25,7 @@ use crate::sync::{AtomicU64, Ordering};
 const FLUSH_INTERVAL_MS: u64 = 1_000;
 /// How often a page that is read is asked for. sled counts what it has in memory only once a page's
 /// queue, one of 256, has taken 64 accesses, and lets go of nothing before: 16,384 different pages
-/// of some 50 KB, whatever its cache may hold. So each is asked for as often that few pages fill
+/// of some 20 KB, whatever its cache may hold. So each is asked for as often that few pages fill
 /// a queue.
 const ACCESS_COUNT: usize = 16;
 /// How long sled's lock may still be held by threads of a database that was just let go.

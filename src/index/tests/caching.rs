@@ -136,8 +136,12 @@ impl Tree for Counting {
 
 /// An index with so many runs, of some chunks each, and all the room that it may want.
 fn with_runs(count: u64) -> (Log, Counting, Index) {
+    with_runs_in(count, 16 << 20)
+}
+
+fn with_runs_in(count: u64, cache_len_max: u64) -> (Log, Counting, Index) {
     let tree = Counting::default();
-    let options = IndexOptions { cache_len_max: 16 << 20, ..options() };
+    let options = IndexOptions { cache_len_max, ..options() };
     let (index, _) = Index::open(Box::new(tree.clone()), store(), options).unwrap();
     let mut log = Log::default();
     for _ in 0..count {
@@ -182,6 +186,16 @@ fn where_a_stream_ends_takes_no_place_before_it_is_asked_for_again() {
         (tree.taken() > 0, kept(&index)[2] > 0)
     };
     assert_eq!([end(), end(), end()], [(true, false), (true, true), (false, true)]);
+}
+
+#[test]
+fn without_room_for_filters_a_chunk_is_read_in_place_of_one() {
+    let (log, tree, index) = with_runs_in(3, 0);
+    tree.taken();
+    for (name, runs) in [("long", 1), ("nobody", 3)] {
+        assert_eq!(index.stream_end(name).unwrap(), log.end_of(name));
+        assert_eq!(tree.taken(), runs, "{name}");
+    }
 }
 
 #[test]
