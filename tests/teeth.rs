@@ -429,8 +429,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "a chunk that the index has lost shows",
         "src/index/stored.rs",
-        "if chunk.next_place().is_some_and(|next| next <= place) {",
-        "if chunk.next_place().is_some_and(|next| next <= &[][..]) {",
+        "if chunk::next_place(&bytes)?.is_some_and(|next| next <= place) {",
+        "if chunk::next_place(&bytes)?.is_some_and(|next| next <= &[][..]) {",
         &["lib"],
     ),
     tooth(
