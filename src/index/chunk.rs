@@ -257,7 +257,9 @@ mod tests {
         let count = (0..100).take_while(|n| chunk.push(&name, Revision::new(*n), &addresses, BASE));
         assert!((3..20).contains(&count.count()));
         assert!(chunk.take(b"").len() < 2 * CHUNK_LEN_MAX);
-        assert!(chunk.push(&name, Revision::START, &addresses, BASE));
+        let full: Vec<_> = (0..256).map(|n| address(n * n * 1_000_000)).collect();
+        assert!(chunk.push(&name, Revision::START, &full, BASE));
+        assert!(!chunk.push(&name, Revision::new(256), &full, BASE));
     }
 
     #[test]
