@@ -64,6 +64,7 @@ pub struct Options {
     pub(crate) checkpoint_event_count: u64,
     pub(crate) index_cache_len: u64,
     pub(crate) read_cache_len: u64,
+    pub(crate) page_cache_len: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Option<Progress>,
     /// Whether the index is built anew, whatever there is of it.
@@ -85,6 +86,7 @@ impl Options {
             checkpoint_event_count: 96 << 10,
             index_cache_len: 64 << 20,
             read_cache_len: 32 << 20,
+            page_cache_len: 1 << 30,
             clock: Arc::new(SystemClock),
             progress: None,
             rebuilds_index: false,
@@ -179,6 +181,20 @@ impl Options {
     #[must_use]
     pub fn read_cache_len(mut self, bytes: u64) -> Self {
         self.read_cache_len = bytes;
+        self
+    }
+
+    /// How many bytes of full segments stay in the page cache of the system after they were appended.
+    /// Default: 1 GiB.
+    ///
+    /// Without it a load of many gigabytes would fill that cache, in the place of what this program and
+    /// others read, and of memory that a container or a virtual machine may have to ask for: so the
+    /// system is told that what was appended before that need not be kept. Whoever reads it has it read
+    /// from the medium, and kept from then on as the system sees fit. [`u64::MAX`] leaves everything to
+    /// the system, as all but Linux do in any case. The segment that is being filled always stays.
+    #[must_use]
+    pub fn page_cache_len(mut self, bytes: u64) -> Self {
+        self.page_cache_len = bytes;
         self
     }
 

@@ -39,7 +39,7 @@ struct Book {
 }
 
 fn options() -> Options {
-    Options::new().segment_len_max(4 << 10).checkpoint_event_count(8)
+    Options::new().segment_len_max(4 << 10).page_cache_len(0).checkpoint_event_count(8)
 }
 
 fn batch(number: usize, step: &Step) -> (Batch, Vec<(String, Vec<u8>)>) {

@@ -13,7 +13,7 @@ use annals::simulation::{Call, Fault, Simulation};
 use annals::{Batch, Durability, Error, Event, Expected, NewEvent, Options, Store};
 
 fn options() -> Options {
-    Options::new().segment_len_max(4 << 10).checkpoint_event_count(6)
+    Options::new().segment_len_max(4 << 10).page_cache_len(4 << 10).checkpoint_event_count(6)
 }
 
 /// The payloads of all events, in order.

@@ -59,7 +59,11 @@ fn a_process_that_a_test_has_started_plays_its_part() {
 
 fn options(round: u64) -> Options {
     let durability = if round.is_multiple_of(6) { Durability::Buffered } else { Durability::Sync };
-    Options::new().segment_len_max(32 << 10).checkpoint_event_count(60).durability(durability)
+    Options::new()
+        .segment_len_max(32 << 10)
+        .page_cache_len(64 << 10)
+        .checkpoint_event_count(60)
+        .durability(durability)
 }
 
 /// Appends without end: each thread batches of events to its own stream and to one that all share,

@@ -53,7 +53,7 @@ fn a_process_that_a_test_has_started_plays_its_part() {
 }
 
 fn options() -> Options {
-    Options::new().segment_len_max(64 << 10).checkpoint_event_count(200)
+    Options::new().segment_len_max(64 << 10).page_cache_len(0).checkpoint_event_count(200)
 }
 
 /// Opens the store, compares it with its book, and appends from several threads.

@@ -245,6 +245,13 @@ impl RandomFile for File {
         let _ = fadvise(self, offset, std::num::NonZeroU64::new(len), Advice::WillNeed);
     }
 
+    #[cfg(target_os = "linux")]
+    fn will_not_read(&self) {
+        use rustix::fs::{Advice, fadvise};
+        // Where the system will not hear of it, it keeps what it would have kept.
+        let _ = fadvise(self, 0, None, Advice::DontNeed);
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         FileExt::write_all_at(self, bytes, offset)
     }

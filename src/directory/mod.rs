@@ -38,6 +38,10 @@ pub(crate) trait RandomFile: Debug + Send + Sync {
         let _ = (offset, len);
     }
 
+    /// Says that nothing of the file will be read soon, so that the system need not keep in memory what
+    /// is on the medium. May do nothing.
+    fn will_not_read(&self) {}
+
     /// Writes all of `bytes` at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 

@@ -35,7 +35,11 @@ pub(super) fn empty_store() -> Simulation {
 
 /// Options that make many small files.
 pub(super) fn options(clock: &Ticks) -> Options {
-    Options::new().segment_len_max(4 << 10).checkpoint_event_count(8).clock(clock.clone())
+    Options::new()
+        .segment_len_max(4 << 10)
+        .page_cache_len(4 << 10)
+        .checkpoint_event_count(8)
+        .clock(clock.clone())
 }
 
 /// A clock that stands where it was put.

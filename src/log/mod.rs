@@ -12,6 +12,7 @@ mod gate;
 mod group;
 mod meta;
 mod noter;
+mod recent;
 mod recover;
 mod sealer;
 mod segments;
@@ -33,7 +34,7 @@ use crate::log::group::Outcome;
 use crate::log::noter::Noter;
 use crate::log::sealer::Sealer;
 use crate::log::writer::Writer;
-use crate::options::Durability;
+use crate::options::{Durability, Options};
 use crate::segment::records_start;
 use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::types::{Entries, LogEnd, Position};
@@ -364,7 +365,9 @@ pub(crate) struct Begin {
 
 impl Begin {
     /// Opens the log for appends. `follower` is told of everything from the log's end on.
-    pub(crate) fn start(self, segment_len_max: u64, follower: Arc<dyn Follow>) -> Log {
+    pub(crate) fn start(self, options: &Options, follower: Arc<dyn Follow>) -> Log {
+        let segment_len_max = options.segment_len_max;
+        self.sealer.keep_in_memory(options.page_cache_len);
         let mut writer = self.writer;
         writer.prepare_up_to(segment_len_max);
         let state = State::new(self.end, self.last_offset, self.not_durable_from);

@@ -184,6 +184,11 @@ impl SegmentFile {
         self.file.will_read(offset, len);
     }
 
+    /// Says that nothing of it will be read soon.
+    pub(crate) fn will_not_read(&self) {
+        self.file.will_not_read();
+    }
+
     /// Reads until `buffer` is full or the file ends; returns how many bytes were read.
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         self.file.read_at(buffer, offset).map_err(Error::io("read", &self.path))

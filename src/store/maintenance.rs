@@ -324,6 +324,27 @@ mod tests {
         Address, Entries, Entry, LogEnd, NameHasher, Position, Revision, Timestamp,
     };
 
+    #[test]
+    fn what_was_sealed_long_ago_is_let_go_of_and_read_all_the_same() {
+        let disk = Arc::new(SimulatedDirectory::new());
+        let options = Options::new().segment_len_max(4 << 10).page_cache_len(8 << 10);
+        let directory: Arc<dyn Directory> = disk.clone();
+        let store = options.open_in(directory, &IndexPlace::Memory(MemoryTree::default())).unwrap();
+        let payload = "x".repeat(1_000);
+        for n in 0..30 {
+            let event = crate::NewEvent::text("t", format!("{n} {payload}"));
+            store.append("a", crate::Expected::Exact(n), [event]).unwrap();
+        }
+        let all = disk.list("log").unwrap().len();
+        let let_go = disk.names_let_go();
+        // The one that is filled, and two that are full, but for what each lacks of its most.
+        assert!(let_go.len() + 4 >= all && let_go.len() + 3 <= all, "{} of {all}", let_go.len());
+        let texts = store.read_all().map(|event| event.unwrap().payload().to_vec());
+        let numbers = texts.map(|text| String::from_utf8(text).unwrap());
+        assert!(numbers.enumerate().all(|(n, text)| text == format!("{n} {payload}")));
+        store.verify().unwrap();
+    }
+
     /// They were told only when the store was closed, though their events were written.
     #[test]
     fn nobody_waits_for_a_checkpoint_that_a_failed_sync_has_ended() {

@@ -114,7 +114,7 @@ impl Options {
         let segments = Arc::clone(&begin.segments);
         segments.share_blocks(self.read_cache_len);
         let index = Arc::new(LaterIndex::default());
-        let log = begin.start(self.segment_len_max, Arc::new(Indexer(Arc::clone(&index))));
+        let log = begin.start(self, Arc::new(Indexer(Arc::clone(&index))));
         let log = Arc::new(log);
         let opening = Opening {
             options: self.clone(),

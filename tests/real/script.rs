@@ -10,7 +10,7 @@ use super::process::{get_ahead_of_main_thread, tell};
 
 /// Options that make a few appends roll segments and write checkpoints.
 pub(crate) fn options() -> Options {
-    Options::new().segment_len_max(4 << 10).checkpoint_event_count(9)
+    Options::new().segment_len_max(4 << 10).page_cache_len(0).checkpoint_event_count(9)
 }
 
 /// How many bytes the payload of batch `number` is filled up to.

@@ -12,7 +12,7 @@
 //! - a file that was created, renamed or removed may be so on the medium or not, until a sync of
 //!   its folder returns;
 //! - a sync that fails may have written any part, and what it has not written is never written
-//!   again, though the process goes on seeing it;
+//!   again, though the process goes on seeing it, until it lets go of the file;
 //! - where such a sync was to fill new places, even bytes that are written again there stay off the
 //!   medium, and the syncs that are to bring them there return without an error (ext4), until the
 //!   file is cut or the system restarted.
@@ -90,6 +90,12 @@ impl SimulatedDirectory {
         self.world.lock().files()
     }
 
+    /// Names of the files of which it was said that they will not be read soon.
+    #[cfg(test)]
+    pub(crate) fn names_let_go(&self) -> Vec<String> {
+        self.world.lock().names_let_go()
+    }
+
     /// Puts bytes in the place of a file, on the medium: damage, or an older copy.
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
         self.world.lock().put(name, bytes);
@@ -113,6 +119,10 @@ impl RandomFile for SimulatedFile {
         let mut world = self.world.lock();
         world.call(Call::Read)?;
         Ok(world.read(self.id, buffer, offset))
+    }
+
+    fn will_not_read(&self) {
+        self.world.lock().let_go(self.id);
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

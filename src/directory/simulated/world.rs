@@ -74,6 +74,8 @@ pub(super) struct File {
     /// Where places begin that a failed sync was to fill first: no write there reaches the medium
     /// any more, whatever syncs say, until the file is cut to there or the system restarted.
     pub(super) barred_from: Option<usize>,
+    /// Whether it was said that nothing of it will be read soon.
+    is_let_go: bool,
 }
 
 /// Bytes of a file that get their place on the medium at once.
@@ -241,6 +243,25 @@ impl World {
                 file.bar(&change, medium_len);
             }
         }
+    }
+
+    /// Lets go of what is in memory of a file: what a failed sync has dropped is not seen any more.
+    pub(super) fn let_go(&mut self, id: FileId) {
+        let file = self.file(id);
+        let len = file.seen.len();
+        file.seen.clone_from(&file.medium);
+        for change in &file.unsynced {
+            change.apply(&mut file.seen);
+        }
+        file.seen.resize(len, 0);
+        file.is_let_go = true;
+    }
+
+    /// Names of the files that were let go of.
+    #[cfg(test)]
+    pub(super) fn names_let_go(&self) -> Vec<String> {
+        let is_let_go = |id: &FileId| self.files.get(id.0).is_some_and(|file| file.is_let_go);
+        self.entries.iter().filter(|(_, id)| is_let_go(id)).map(|(name, _)| name.clone()).collect()
     }
 
     pub(super) fn len(&mut self, id: FileId) -> u64 {

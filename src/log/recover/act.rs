@@ -63,7 +63,7 @@ impl UnrecoveredLog {
                 lock.set_len(0).map_err(Error::io("cut", &self.directory.path_of(LOCK)))?;
             }
         }
-        let sealer = Arc::new(Sealer::default());
+        let sealer = Arc::new(Sealer::new(Arc::clone(&self.directory), self.key));
         report.sealed_count = self.seal_unsealed(&sealer)?;
         if let Some((file, end)) = full {
             sealer.add(Arc::new(file), end);
