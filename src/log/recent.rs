@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn no_more_than_so_many_segments_are_counted() {
-        assert_eq!(let_go(&[0; SEGMENT_COUNT_MAX + 2], u64::MAX), [0, 1]);
+        assert_eq!(let_go(&vec![0; SEGMENT_COUNT_MAX + 2], u64::MAX), [0, 1]);
     }
 
     #[test]

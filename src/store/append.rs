@@ -1,5 +1,7 @@
 //! Appending: what is checked, and what each event gets.
 
+use std::array;
+
 use crate::error::{Error, Result};
 use crate::event::{Batch, BatchPart, NewEvent, Progress, Receipt};
 use crate::format::{ToRecord, progress_len_max, record_len, tags_len};
@@ -7,6 +9,9 @@ use crate::log::Assign;
 use crate::store::Inner;
 use crate::store::ends::{Slot, StreamEnd, StreamEnds};
 use crate::types::{EventId, NAME_LEN_MAX, NameKind, Position, Timestamp, check_name};
+
+/// Streams that are looked for together before any of them is waited for.
+const GUESSED_AT_ONCE: usize = 16;
 
 impl Inner {
     /// Appends a batch, and what it says of a consumer.
@@ -116,20 +121,39 @@ impl Inner {
 
     /// Finds where each stream ends, and checks that it is as the batch expects.
     fn check_expected(&self, batch: &Batch, ends: &mut StreamEnds) -> Result<Vec<Slot>> {
-        let mut slots = Vec::with_capacity(batch.parts.len());
-        let mut rest = &batch.parts[..];
-        while let Some((BatchPart { stream, expected, .. }, after)) = rest.split_first() {
-            let Some(slot) = ends.find(self.hasher.hash(stream), stream) else {
-                self.learn_ends(rest, ends)?;
-                continue;
-            };
-            let actual = ends.at(slot).map(|stream| stream.end).unwrap_or_default();
+        let slots = self.find_ends(&batch.parts, ends)?;
+        for (BatchPart { stream, expected, .. }, slot) in batch.parts.iter().zip(&slots) {
+            let actual = ends.at(*slot).map(|stream| stream.end).unwrap_or_default();
             if !expected.holds(actual) {
                 let (stream, expected) = (stream.clone(), *expected);
                 return Err(Error::Conflict { stream, expected, actual });
             }
-            slots.push(slot);
+        }
+        Ok(slots)
+    }
+
+    /// The slot of each part's stream.
+    fn find_ends(&self, parts: &[BatchPart], ends: &mut StreamEnds) -> Result<Vec<Slot>> {
+        let mut slots = Vec::with_capacity(parts.len());
+        let mut rest = parts;
+        while !rest.is_empty() {
+            let (near, after) = rest.split_at(rest.len().min(GUESSED_AT_ONCE));
+            let guesses: [_; GUESSED_AT_ONCE] = array::from_fn(|n| {
+                let hash = near.get(n).map(|part| self.hasher.hash(&part.stream))?;
+                Some((hash, ends.guess(hash)))
+            });
+            let looked_for = near.iter().zip(guesses.into_iter().flatten());
+            let found = slots.len();
+            slots.extend(
+                looked_for.map_while(|(part, (hash, guess))| {
+                    ends.find_guessed(guess, hash, &part.stream)
+                }),
+            );
             rest = after;
+            if slots.len() - found < near.len() {
+                rest = parts.get(slots.len()..).unwrap_or_default();
+                self.learn_ends(rest, ends)?;
+            }
         }
         Ok(slots)
     }

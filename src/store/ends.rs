@@ -5,7 +5,7 @@
 
 use std::mem;
 
-use crate::types::{NameHash, Names, Position, Revision};
+use crate::types::{Guess, NameHash, Names, Position, Revision};
 
 /// Streams that are remembered in each of the two generations.
 const GENERATION_COUNT_MAX: usize = 32 << 10;
@@ -87,6 +87,26 @@ impl StreamEnds {
             self.young.clear();
         }
         is_full && !may_forget
+    }
+
+    /// Where a stream with this hash may be, for [`Self::find_guessed`].
+    #[inline]
+    pub(super) fn guess(&self, hash: NameHash) -> Option<Guess<usize>> {
+        self.young.slots.guess(hash)
+    }
+
+    /// As [`Self::find`], of a stream that was guessed at since [`Self::begin`].
+    #[inline]
+    pub(super) fn find_guessed(
+        &mut self,
+        guess: Option<Guess<usize>>,
+        hash: NameHash,
+        stream: &str,
+    ) -> Option<Slot> {
+        match guess.and_then(|guess| self.young.slots.confirm(guess, stream)) {
+            Some(slot) => Some(Slot(slot)),
+            None => self.find(hash, stream),
+        }
     }
 
     /// The slot of a stream that is remembered.
@@ -180,6 +200,27 @@ mod tests {
             assert_eq!(append(&mut ends, "hot", 2 * n), Revision::new(n));
             append(&mut ends, &format!("s{n}"), 2 * n + 1);
         }
+    }
+
+    /// Two names of one hash, and a stream of the old generation, are found all the same.
+    #[test]
+    fn a_guess_is_never_taken_for_another_stream() {
+        let mut ends = StreamEnds::of(2);
+        let same = NameHash::of_number(7);
+        let end = |n| StreamEnd { hash: same, end: Revision::new(n) };
+        ends.remember("a", end(1)).unwrap();
+        ends.remember("b", end(2)).unwrap();
+        let mut found = |stream: &str| {
+            let guess = ends.guess(same);
+            let slot = ends.find_guessed(guess, same, stream)?;
+            ends.at(slot).map(|stream| stream.end.get())
+        };
+        assert_eq!([found("a"), found("b"), found("c")], [Some(1), Some(2), None]);
+        assert!(!ends.begin(0, Position::new(9)) && ends.young.streams.is_empty());
+        let guess = ends.guess(same);
+        assert!(guess.is_none());
+        let slot = ends.find_guessed(guess, same, "b").unwrap();
+        assert_eq!(ends.at(slot).unwrap().end, Revision::new(2));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) use id::StoreKey;
 pub use id::{EventId, StoreId};
 pub use name::{CONSUMER_NAME_LEN_MAX, NAME_LEN_MAX, NameFault, NameKind};
 pub(crate) use name::{check_name, is_plain};
-pub(crate) use names::{NameHash, NameHasher, Names};
+pub(crate) use names::{Guess, NameHash, NameHasher, Names};
 pub(crate) use position::Address;
 pub use position::{Position, Revision};
 pub use timestamp::Timestamp;

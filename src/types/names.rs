@@ -70,10 +70,23 @@ struct Named<V> {
     value: V,
 }
 
+/// A value that was found by a hash alone. It counts until the map is cleared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guess<V> {
+    end: u32,
+    len: u8,
+    value: V,
+}
+
+#[inline]
+fn range_of(end: u32, len: u8) -> Range<usize> {
+    let end = usize::try_from(end).unwrap_or(usize::MAX);
+    end.saturating_sub(usize::from(len))..end
+}
+
 impl<V> Named<V> {
     fn range(&self) -> Range<usize> {
-        let end = usize::try_from(self.end).unwrap_or(usize::MAX);
-        end.saturating_sub(usize::from(self.len))..end
+        range_of(self.end, self.len)
     }
 
     #[inline]
@@ -102,6 +115,25 @@ impl<V> Names<V> {
     pub(crate) fn get(&self, hash: NameHash, name: &str) -> Option<&V> {
         let found = self.table.find(hash.get(), |named| named.is(hash, name, &self.text))?;
         Some(&found.value)
+    }
+
+    /// What is nearly always the value of the one name with this hash. Nothing but the table is looked
+    /// at: whoever looks for many names asks for all of them, and then waits for memory once.
+    #[inline]
+    pub(crate) fn guess(&self, hash: NameHash) -> Option<Guess<V>>
+    where
+        V: Copy,
+    {
+        let Named { end, len, value, .. } =
+            self.table.find(hash.get(), |named| named.hash == hash)?;
+        Some(Guess { end: *end, len: *len, value: *value })
+    }
+
+    /// The value that was guessed, if it is that of `name`. If it is not, another one may be.
+    #[inline]
+    pub(crate) fn confirm(&self, guess: Guess<V>, name: &str) -> Option<V> {
+        let range = range_of(guess.end, guess.len);
+        (self.text.as_bytes().get(range) == Some(name.as_bytes())).then_some(guess.value)
     }
 
     #[inline]
