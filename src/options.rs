@@ -175,9 +175,9 @@ impl Options {
     ///
     /// Blocks of events of which the checksums were verified are kept there, so that consumers which
     /// follow the end, or read the same events at about the same time, read and verify each block
-    /// about once; and readers of streams find there what is read over and over. A reader that is
-    /// alone in its part of the log uses memory of its own instead, some 130 KiB. Less than 2 MiB make
-    /// blocks smaller; with less than 16 KiB nothing is shared.
+    /// about once. Events of streams that are read over and over are kept one by one: some 40,000 of 500
+    /// bytes in 32 MiB. A reader that is alone in its part of the log uses memory of its own instead,
+    /// some 130 KiB. Less than 2 MiB make blocks smaller; with less than 16 KiB nothing is shared.
     #[must_use]
     pub fn read_cache_len(mut self, bytes: u64) -> Self {
         self.read_cache_len = bytes;

@@ -123,7 +123,15 @@ impl Loaded {
 
     /// A random stream, the more likely the more events it has.
     pub(crate) fn random_stream(&self, random: &mut Rng) -> Result<Stream<'_>> {
-        let number = *self.streams.get(random.usize(..self.streams.len())).ok_or("no events")?;
+        self.stream(*self.streams.get(random.usize(..self.streams.len())).ok_or("no events")?)
+    }
+
+    /// One of the first `count` streams, at random.
+    pub(crate) fn random_stream_of(&self, count: u64, random: &mut Rng) -> Result<Stream<'_>> {
+        self.stream(random.u64(..count))
+    }
+
+    fn stream(&self, number: u64) -> Result<Stream<'_>> {
         let positions = self.positions.get(usize::try_from(number)?).ok_or("no such stream")?;
         Ok(Stream { name: stream_name(number), positions })
     }

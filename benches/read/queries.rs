@@ -20,6 +20,8 @@ const ROUNDS: usize = 5;
 const SINCE_COUNT: u64 = 100;
 /// Holds all events of a full run.
 const CACHE_LEN: u64 = 1 << 30;
+/// Streams that are read again and again.
+const HOT_COUNT: u64 = 100;
 
 /// What was found by one question, how long that took, and what there was to be found.
 type Answer = (Sum, Duration, Sum);
@@ -86,33 +88,49 @@ fn read_last(store: &Store, name: &str) -> Result<Sum> {
     Ok(Sum::of(event.ok_or("the stream is empty")?.payload()))
 }
 
-/// All events of a random stream; with a cache that holds everything as well.
+/// All events of a random stream; with a cache that holds everything as well; and, with the default one,
+/// of one of a few streams.
 pub(crate) fn stream(bench: &Bench) -> Result<Option<Row>> {
     let loaded = loaded(bench)?;
     let query_count = bench.size.pick(2_000, 200);
-    let ask_each = |read: &dyn Fn(&Stream<'_>) -> Result<Sum>| {
+    let ask_each = |is_hot: bool, read: &dyn Fn(&Stream<'_>) -> Result<Sum>| {
         ask(query_count, events, |random| {
-            let stream = loaded.random_stream(random)?;
+            let stream = if is_hot {
+                loaded.random_stream_of(HOT_COUNT, random)?
+            } else {
+                loaded.random_stream(random)?
+            };
             let expected = loaded.sum(stream.positions.iter().copied())?;
             answer(expected, || read(&stream))
         })
     };
-    let annals = |options: &Options| {
+    let annals = |options: &Options, is_hot| {
         warm_by_stream(loaded, options, |store| {
-            ask_each(&|stream| read_stream(store, &stream.name))
+            ask_each(is_hot, &|stream| read_stream(store, &stream.name))
         })
     };
-    let mut bare = || ask_each(&|stream| loaded.plain.read_each(stream.positions));
+    let bare = |is_hot| ask_each(is_hot, &|stream| loaded.plain.read_each(stream.positions));
     let (defaults, cached) = (Options::new(), Options::new().read_cache_len(CACHE_LEN));
-    let [annals, cached, bare] = interleave(
+    let [annals, cached, bare, hot, bare_hot] = interleave(
         bench.rounds(ROUNDS),
-        [&mut || annals(&defaults), &mut || annals(&cached), &mut bare],
+        [
+            &mut || annals(&defaults, false),
+            &mut || annals(&cached, false),
+            &mut || bare(false),
+            &mut || annals(&defaults, true),
+            &mut || bare(true),
+        ],
     )?;
-    let cached_rates = Run::rates(&cached);
+    let [cached_rates, hot_rates, bare_hot_rates] =
+        [&cached, &hot, &bare_hot].map(|runs| Run::rates(runs));
     let row = row(STREAM, "events/s", query_count, &annals, &bare)
         .figure("cached_value", median(&cached_rates))
         .spread("cached_ratio", Spread::of_ratios(&cached_rates, &Run::rates(&bare)))
-        .latencies("cached_", &Run::latencies(&cached));
+        .latencies("cached_", &Run::latencies(&cached))
+        .figure("hot_value", median(&hot_rates))
+        .figure("hot_bare", median(&bare_hot_rates))
+        .spread("hot_ratio", Spread::of_ratios(&hot_rates, &bare_hot_rates))
+        .latencies("hot_", &Run::latencies(&hot));
     Ok(Some(row))
 }
 

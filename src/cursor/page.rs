@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 
 use crate::cursor::Direction;
-use crate::segment::LOT_COUNT_MAX;
+use crate::segment::{LOT_COUNT_MAX, RUN_LEN_MAX};
 use crate::types::{Address, Revision};
 
 /// The most addresses that are asked for at once, as many as one block of the index has.
@@ -16,8 +16,6 @@ const GROWTH: u64 = 8;
 /// Records that have no more bytes than this between them are read at once: that costs less than
 /// to read each.
 const GAP_LEN_MAX: u64 = 2 << 10;
-/// The most bytes from the first of them to the last.
-const RUN_LEN_MAX: u64 = 32 << 10;
 
 /// Offsets of the first and of the last record of those that are read at once.
 pub(super) type Run = RangeInclusive<u64>;

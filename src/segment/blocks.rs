@@ -7,6 +7,9 @@
 //! it, from the first one that somebody asked for. Readers in order come to the same blocks, wherever
 //! they began. A reader that is alone reads into memory of its own, which is faster: blocks are kept
 //! only where somebody else has been lately.
+//!
+//! What is read again here and there, as a stream whose records are far apart, is kept record by record,
+//! each a block of its own: their cells would take some hundred times the memory.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -29,12 +32,17 @@ const CELL_LEN_MIN: u64 = 1 << 10;
 const CELL_COUNT_MIN: u64 = 16;
 /// Bytes that are read after the end of a cell, for the record that begins before it.
 const OVERHANG_LEN: usize = 1 << 10;
-/// How many cells are remembered at most.
-const CELL_COUNT_MAX: u64 = 1 << 20;
+/// How many cells, and how many records, are remembered at most.
+const COUNT_MAX: u64 = 1 << 20;
 /// What a block takes beside its bytes and its offsets.
 const BLOCK_OVERHEAD: u64 = 256;
 /// How often a cell is touched by readers here and there before its block is read.
 const POINT_TOUCHES_MIN: u8 = 4;
+/// How often a record is before it is kept by itself.
+const RECORD_TOUCHES_MIN: u8 = 1;
+/// Bytes of room for each record that is remembered to have been touched, and of the records that the
+/// cache is made for: few have less.
+const RECORD_ROOM: u64 = 1 << 10;
 
 /// How many records are brought nearer at once. More of them would push each other away again.
 pub(crate) const LOT_COUNT_MAX: usize = 16;
@@ -69,11 +77,28 @@ impl Checked {
     /// Reads the records from `start` to the end of its cell, or to `limit`, or to one that is none:
     /// who comes to that finds out for itself. `None` if that is the first one.
     fn read(file: &SegmentFile, start: u64, limit: u64, cell_len: u64) -> Result<Option<Self>> {
+        let wanted = cell_end(start, cell_len).saturating_sub(start);
+        Self::read_from(file, start, limit, (wanted, len_of_cell_from(start, cell_len)))
+    }
+
+    /// Reads the record at `start`, which is likely to have at most `len` bytes. `None` if it is none
+    /// before `limit`.
+    fn read_one(file: &SegmentFile, start: u64, limit: u64, len: usize) -> Result<Option<Self>> {
+        Self::read_from(file, start, limit, (1, len))
+    }
+
+    /// Reads the records that begin in the first `wanted` bytes from `start` on. So many bytes are read
+    /// at first as `len` says.
+    fn read_from(
+        file: &SegmentFile,
+        start: u64,
+        limit: u64,
+        (wanted, len): (u64, usize),
+    ) -> Result<Option<Self>> {
         let left = usize::try_from(limit.saturating_sub(start)).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
-        extend(&mut bytes, file, start, len_of_cell_from(start, cell_len).min(left))?;
+        extend(&mut bytes, file, start, len.min(left))?;
         let seed = file.key().seed;
-        let wanted = cell_end(start, cell_len).saturating_sub(start);
         let (mut begins, mut at) = (Vec::new(), 0);
         while wide(at) < wanted {
             match Record::decode(&bytes, at, seed) {
@@ -101,6 +126,11 @@ impl Checked {
     /// Where the first record begins.
     pub(super) fn start(&self) -> u64 {
         self.start
+    }
+
+    /// Whether it is nothing but a record of `len` bytes.
+    pub(super) fn is_one_of(&self, len: u32) -> bool {
+        usize::try_from(len) == Ok(self.len)
     }
 
     /// Where the last record ends.
@@ -169,40 +199,62 @@ fn extend(bytes: &mut Vec<u8>, file: &SegmentFile, start: u64, len: usize) -> Re
     Ok(())
 }
 
-/// A cell of a segment.
+/// What a block is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Cell {
-    segment: Position,
-    number: u64,
+enum Key {
+    /// A cell of a segment, by its number.
+    Cell(Position, u64),
+    /// One record.
+    Record(Address),
+}
+
+impl Key {
+    /// A number for each, some of which have the same.
+    fn hash(self) -> u64 {
+        let (segment, number) = match self {
+            Self::Cell(segment, number) => (segment, number),
+            Self::Record(Address { segment, offset }) => (segment, !offset),
+        };
+        (segment.get() ^ number.wrapping_mul(SPREAD)).wrapping_mul(SPREAD)
+    }
 }
 
 #[derive(Clone, Debug)]
 struct ByLen;
 
-impl Weighter<Cell, Checked> for ByLen {
-    fn weight(&self, _: &Cell, block: &Checked) -> u64 {
+impl Weighter<Key, Checked> for ByLen {
+    fn weight(&self, _: &Key, block: &Checked) -> u64 {
         block.weight()
     }
+}
+
+/// What is likely to be kept of a record that is wanted: what was of the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Likely {
+    Cell,
+    Record,
 }
 
 /// The blocks that readers of a store share.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     cell_len: u64,
-    kept: Cache<Cell, Checked, ByLen>,
-    touches: Touches,
+    kept: Cache<Key, Checked, ByLen>,
+    cell_touches: Touches,
+    record_touches: Touches,
 }
 
 impl Blocks {
     /// Room for blocks of `len_max` bytes; `None` if that is not enough for a few.
     pub(crate) fn with_room(len_max: u64) -> Option<Self> {
         let cell_len = (len_max / CELL_COUNT_MIN).clamp(CELL_LEN_MIN, CELL_LEN_MAX);
-        let count = usize::try_from((len_max / cell_len).min(CELL_COUNT_MAX)).unwrap_or(0);
+        let count_of = |len: u64| usize::try_from((len_max / len).min(COUNT_MAX)).unwrap_or(0);
         let is_enough = len_max >= CELL_COUNT_MIN * CELL_LEN_MIN;
         is_enough.then(|| Self {
             cell_len,
-            kept: Cache::with_weighter(count, len_max, ByLen),
-            touches: Touches::of(count),
+            kept: Cache::with_weighter(count_of(RECORD_ROOM), len_max, ByLen),
+            cell_touches: Touches::of(count_of(cell_len)),
+            record_touches: Touches::of(count_of(RECORD_ROOM)),
         })
     }
 
@@ -222,7 +274,7 @@ impl Blocks {
         self.find(file, offset, limit, 1)
     }
 
-    /// The block for a reader that wants what is at `offset`. `None` if it should read that alone.
+    /// The block for a reader that wants what is at `offset`. `None` if it should read that for itself.
     pub(super) fn for_point(
         &self,
         file: &SegmentFile,
@@ -232,12 +284,51 @@ impl Blocks {
         self.find(file, offset, limit, POINT_TOUCHES_MIN)
     }
 
+    /// The record at `offset`, if it is kept as a block of its own.
+    pub(super) fn kept_record(&self, file: &SegmentFile, offset: u64) -> Option<Checked> {
+        self.kept.get(&Key::Record(Address { segment: file.base(), offset }))
+    }
+
+    /// The record at `offset` as a block of its own, for a reader that wants nothing else near it, and
+    /// expects it to have at most `len` bytes. `None` if it should read that for itself.
+    pub(super) fn for_record(
+        &self,
+        file: &SegmentFile,
+        offset: u64,
+        limit: u64,
+        len: usize,
+    ) -> Result<Option<Checked>> {
+        let key = Key::Record(Address { segment: file.base(), offset });
+        if self.record_touches.count(key) < RECORD_TOUCHES_MIN {
+            return Ok(None);
+        }
+        if let Some(record) = self.kept.get(&key) {
+            return Ok(Some(record));
+        }
+        let read = Checked::read_one(file, offset, limit, len)?;
+        if let Some(record) = &read {
+            self.kept.insert(key, record.clone());
+        }
+        Ok(read)
+    }
+
     /// Brings nearer what is kept of records at these places, which have some `len` bytes each and are
     /// read next. To wait for memory for all of them at once takes little more time than for one.
-    pub(super) fn bring_nearer(&self, addresses: impl Iterator<Item = Address>, len: usize) {
+    pub(super) fn bring_nearer(
+        &self,
+        addresses: impl Iterator<Item = Address>,
+        len: usize,
+        likely: Likely,
+    ) {
         let mut kept = [const { None }; LOT_COUNT_MAX];
-        for (kept, Address { segment, offset }) in kept.iter_mut().zip(addresses) {
-            *kept = self.kept.peek(&self.cell(segment, offset)).map(|block| (block, offset));
+        for (kept, address) in kept.iter_mut().zip(addresses) {
+            let [cell, record] = [self.cell(address.segment, address.offset), Key::Record(address)];
+            let [first, second] = match likely {
+                Likely::Cell => [cell, record],
+                Likely::Record => [record, cell],
+            };
+            let block = self.kept.peek(&first).or_else(|| self.kept.peek(&second));
+            *kept = block.map(|block| (block, address.offset));
         }
         let touched =
             kept.iter().flatten().fold(0, |sum, (block, offset)| sum ^ block.touch(*offset, len));
@@ -245,8 +336,8 @@ impl Blocks {
         black_box(touched);
     }
 
-    fn cell(&self, segment: Position, offset: u64) -> Cell {
-        Cell { segment, number: offset / self.cell_len.max(1) }
+    fn cell(&self, segment: Position, offset: u64) -> Key {
+        Key::Cell(segment, offset / self.cell_len.max(1))
     }
 
     fn find(
@@ -258,7 +349,7 @@ impl Blocks {
     ) -> Result<Option<Checked>> {
         let cell = self.cell(file.base(), offset);
         let found = self.kept.get(&cell).filter(|block| block.has(offset));
-        if found.is_some() || self.touches.count(cell) < touches_min {
+        if found.is_some() || self.cell_touches.count(cell) < touches_min {
             return Ok(found);
         }
         let read = Checked::read(file, offset, limit, self.cell_len)?;
@@ -269,14 +360,14 @@ impl Blocks {
     }
 }
 
-/// How often cells were touched lately: as many of them as there is room for blocks.
+/// How often places were touched lately: as many of them as there is room for blocks.
 #[derive(Debug)]
 struct Touches {
-    /// In the upper bits of each number which cell it is of, in the lower ones how often.
+    /// In the upper bits of each number which place it is of, in the lower ones how often.
     slots: Box<[[AtomicU64; WAYS]]>,
 }
 
-/// How many cells may have the same place.
+/// How many places may have the same slots.
 const WAYS: usize = 4;
 /// Bits of a count.
 const COUNT_BITS: u32 = 8;
@@ -290,12 +381,12 @@ impl Touches {
         Self { slots: (0..count.div_ceil(WAYS)).map(ways).collect() }
     }
 
-    /// How often `cell` was touched before this, as far as is known. It takes the place of another
-    /// that was touched less than those beside it, which then count for less.
-    fn count(&self, cell: Cell) -> u8 {
-        let hash = (cell.segment.get() ^ cell.number.wrapping_mul(SPREAD)).wrapping_mul(SPREAD);
-        let place = (hash >> u32::BITS).checked_rem(wide(self.slots.len())).unwrap_or(0);
-        let ways = usize::try_from(place).ok().and_then(|place| self.slots.get(place));
+    /// How often `key` was touched before this, as far as is known. It takes the slot of another that
+    /// was touched less than those beside it, which then count for less.
+    fn count(&self, key: Key) -> u8 {
+        let hash = key.hash();
+        let at = (hash >> u32::BITS).checked_rem(wide(self.slots.len())).unwrap_or(0);
+        let ways = usize::try_from(at).ok().and_then(|at| self.slots.get(at));
         let tag = hash & !COUNT_MASK;
         let count_of = |slot: u64| slot & COUNT_MASK;
         // Two at the same time may count as one: it is a guess in any case.
@@ -401,6 +492,24 @@ mod tests {
         assert_eq!(found, [false, false, false, false, true, true]);
     }
 
+    #[test]
+    fn a_record_is_kept_by_itself_once_it_is_read_again() {
+        let ((file, end), blocks) = (segment(), room());
+        let start = records_start() + 720;
+        let read = |offset, limit| blocks.for_record(&file, offset, limit, 8).unwrap();
+        assert!(read(start, end).is_none());
+        let second = read(start, end).unwrap();
+        assert!(Arc::ptr_eq(second.bytes(), read(start, end).unwrap().bytes()));
+        assert_eq!((second.start(), second.end()), (start, start + 72));
+        assert!(second.has(start) && !second.has(start + 72));
+        assert_eq!(blocks.kept.len(), 1);
+        // Where no record is, or may be seen, there is nothing to keep.
+        for (offset, limit) in [(start + 8, end), (start + 72, start + 143)] {
+            assert!((0..3).all(|_| read(offset, limit).is_none()), "{offset}");
+        }
+        assert_eq!(blocks.kept.len(), 1);
+    }
+
     /// Else a reader would keep blocks by looking ahead, and be told of damage that it does not come to.
     #[test]
     fn to_bring_records_nearer_reads_nothing_and_counts_for_nothing() {
@@ -408,7 +517,8 @@ mod tests {
         let (segment, start) = (file.base(), records_start());
         for _ in 0..10 {
             let offsets = (0..40).map(|n| start + 72 * n);
-            blocks.bring_nearer(offsets.map(|offset| Address { segment, offset }), 72);
+            let addresses = offsets.map(|offset| Address { segment, offset });
+            blocks.bring_nearer(addresses, 72, Likely::Cell);
         }
         assert_eq!(blocks.kept.len(), 0);
         assert!(blocks.for_reader_in_order(&file, start, end).unwrap().is_none());

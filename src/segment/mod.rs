@@ -24,7 +24,7 @@ pub(crate) use scan::{Link, Scanner};
 pub(crate) use seal::seal;
 pub(crate) use search::{begins_with, find_record, find_witness};
 pub(crate) use shared::Shared;
-pub(crate) use window::Window;
+pub(crate) use window::{RUN_LEN_MAX, Window};
 
 /// The folder of the segments.
 pub(crate) const FOLDER: &str = "log";

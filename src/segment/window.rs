@@ -8,7 +8,7 @@ use crate::event::{Block, Buffer, Event, EventView};
 use crate::format::{
     Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, SEGMENT_HEADER_LEN, Trust,
 };
-use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, cell_end, len_of_cell_from};
+use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, Likely, cell_end, len_of_cell_from};
 use crate::segment::digest::RunningDigest;
 use crate::segment::file::wide;
 use crate::segment::spares::Spares;
@@ -25,6 +25,9 @@ const CROSSING_PART: u64 = 4;
 const POINT_LEN_MIN: usize = 512;
 /// The most bytes that are read for one record before it is known to be longer.
 const POINT_LEN_MAX: usize = 16 << 10;
+
+/// The most bytes from the first to the last of several records here and there that are read at once.
+pub(crate) const RUN_LEN_MAX: u64 = 32 << 10;
 
 /// The most bytes of one record that are brought nearer: if it has more, they come in their order anyway.
 const TOUCH_LEN_MAX: usize = 1 << 10;
@@ -160,7 +163,7 @@ impl Window {
     pub(crate) fn bring_nearer(&self, addresses: impl Iterator<Item = Address>) {
         if let (Reading::Points { .. }, Some(blocks)) = (&self.reading, self.blocks()) {
             let len = usize::try_from(self.last_len).unwrap_or(0);
-            blocks.bring_nearer(addresses, len.min(TOUCH_LEN_MAX));
+            blocks.bring_nearer(addresses, len.min(TOUCH_LEN_MAX), self.likely());
         }
     }
 
@@ -292,6 +295,19 @@ impl Window {
             Reading::Ahead { len, cell_len } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
             }
+            Reading::Points { expected_end } => {
+                if self.likely() == Likely::Record
+                    && let Some(record) = blocks.kept_record(&self.file, offset)
+                {
+                    return Ok(Some(record));
+                }
+                let found = blocks.for_point(&self.file, offset, limit)?;
+                // What is near each other is better read at once.
+                if found.is_some() || run_len(offset, *expected_end) > 0 {
+                    return Ok(found);
+                }
+                blocks.for_record(&self.file, offset, limit, self.point_len())
+            }
             // Who has just begun may stop soon.
             _ => blocks.for_point(&self.file, offset, limit),
         }
@@ -323,11 +339,21 @@ impl Window {
             Reading::Points { expected_end } => {
                 // Once: what is read next may be anywhere.
                 let expected = std::mem::take(expected_end);
-                let before_last = usize::try_from(expected.saturating_sub(offset));
-                let last = usize::try_from(self.last_len).unwrap_or(POINT_LEN_MAX);
-                before_last.unwrap_or(0).saturating_add(last.clamp(POINT_LEN_MIN, POINT_LEN_MAX))
+                let before_last = usize::try_from(run_len(offset, expected)).unwrap_or(0);
+                before_last.saturating_add(self.point_len())
             }
         }
+    }
+
+    fn likely(&self) -> Likely {
+        let is_one = |checked: &Checked| checked.is_one_of(self.last_len);
+        if self.checked.as_ref().is_some_and(is_one) { Likely::Record } else { Likely::Cell }
+    }
+
+    /// How many bytes to read for a record here or there.
+    fn point_len(&self) -> usize {
+        let last = usize::try_from(self.last_len).unwrap_or(POINT_LEN_MAX);
+        last.clamp(POINT_LEN_MIN, POINT_LEN_MAX)
     }
 
     /// Reads `len` bytes from `offset` on, into the old block if no event holds on to it.
@@ -358,6 +384,13 @@ impl Window {
     }
 }
 
+/// Bytes from `offset` to the last record of those that are to be read with it; 0 if that is none. If
+/// blocks of others had what was expected, its end may be far from here.
+fn run_len(offset: u64, expected_end: u64) -> u64 {
+    let len = expected_end.saturating_sub(offset);
+    if len > RUN_LEN_MAX { 0 } else { len }
+}
+
 impl Drop for Window {
     fn drop(&mut self) {
         self.give_back();
@@ -379,6 +412,52 @@ mod tests {
             len >> 10
         };
         (0..6).map(|_| next_len()).collect()
+    }
+
+    /// A reader here and there of records of 72 bytes, in blocks of as many bytes as 1,000 of them have.
+    fn reader_of_points() -> (Window, u64) {
+        let times: Vec<_> = (0..1_000).map(Timestamp::from_nanos).collect();
+        let (file, shared) = (segment_of(&times), Arc::new(Shared::default()));
+        shared.keep_blocks(1 << 20);
+        let end = file.len().unwrap();
+        (Window::points(file, shared), end)
+    }
+
+    fn offset_of(n: u64) -> u64 {
+        wide(SEGMENT_HEADER_LEN) + 72 * n
+    }
+
+    #[test]
+    fn records_that_are_read_again_are_kept_unless_they_are_near_each_other() {
+        let were_kept = |first: u64, last: u64| {
+            let (mut window, end) = reader_of_points();
+            [(); 3].map(|()| {
+                window.cover_run(&(offset_of(first)..=offset_of(last)), end).unwrap();
+                window.record_at(offset_of(first), end).unwrap();
+                let is_shared = window.is_shared();
+                // As if it had read elsewhere meanwhile.
+                window.take_block(0, 1).unwrap();
+                is_shared
+            })
+        };
+        assert_eq!(were_kept(7, 7), [false, true, true]);
+        assert_eq!(were_kept(50, 60), [false; 3]);
+    }
+
+    /// It read everything between two records that were far from each other.
+    #[test]
+    fn no_more_is_read_than_expected_though_others_had_what_that_was_for() {
+        let (mut window, end) = reader_of_points();
+        for _ in 0..2 {
+            window.record_at(offset_of(900), end).unwrap();
+            window.take_block(0, 1).unwrap();
+        }
+        window.cover_run(&(offset_of(900)..=offset_of(905)), end).unwrap();
+        assert!(!window.is_shared(), "what is near each other is read at once");
+        assert_eq!(window.block.len(), 5 * 72 + POINT_LEN_MIN);
+        window.reading = Reading::Points { expected_end: offset_of(905) };
+        window.record_at(offset_of(7), end).unwrap();
+        assert_eq!(window.block.len(), POINT_LEN_MIN);
     }
 
     /// Else each reader would clear new memory, or an event would have other bytes than its own.
