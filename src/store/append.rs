@@ -137,7 +137,7 @@ impl Inner {
         let mut slots = Vec::with_capacity(parts.len());
         let mut rest = parts;
         while !rest.is_empty() {
-            let (near, after) = rest.split_at(rest.len().min(GUESSED_AT_ONCE));
+            let (near, _) = rest.split_at(rest.len().min(GUESSED_AT_ONCE));
             let guesses: [_; GUESSED_AT_ONCE] = array::from_fn(|n| {
                 let hash = near.get(n).map(|part| self.hasher.hash(&part.stream))?;
                 Some((hash, ends.guess(hash)))
@@ -149,9 +149,8 @@ impl Inner {
                     ends.find_guessed(guess, hash, &part.stream)
                 }),
             );
-            rest = after;
+            rest = parts.get(slots.len()..).unwrap_or_default();
             if slots.len() - found < near.len() {
-                rest = parts.get(slots.len()..).unwrap_or_default();
                 self.learn_ends(rest, ends)?;
             }
         }
