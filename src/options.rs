@@ -184,14 +184,15 @@ impl Options {
         self
     }
 
-    /// How many bytes of full segments stay in the page cache of the system after they were appended.
-    /// Default: 1 GiB.
+    /// How many bytes of the segments that this process has filled last stay in the page cache of the
+    /// system, the one that is being filled aside. Default: 1 GiB.
     ///
     /// Without it a load of many gigabytes would fill that cache, in the place of what this program and
     /// others read, and of memory that a container or a virtual machine may have to ask for: so the
-    /// system is told that what was appended before that need not be kept. Whoever reads it has it read
-    /// from the medium, and kept from then on as the system sees fit. [`u64::MAX`] leaves everything to
-    /// the system, as all but Linux do in any case. The segment that is being filled always stays.
+    /// system is told of a segment that was filled before those that it need not be kept. Whoever reads
+    /// it has it read from the medium, and kept from then on as the system sees fit. No more than 4,096
+    /// segments are kept, however small. [`u64::MAX`] leaves everything to the system, as all but Linux do
+    /// in any case.
     #[must_use]
     pub fn page_cache_len(mut self, bytes: u64) -> Self {
         self.page_cache_len = bytes;

@@ -73,9 +73,7 @@ impl Source {
         }
         let Some(near) = near else { return Ok(false) };
         let Near { window, limit, record, .. } = near;
-        if run.start() != run.end() {
-            window.cover_run(&run, *limit)?;
-        }
+        window.cover_run(&run, *limit)?;
         match window.read(record, address.offset, *limit) {
             Ok(()) => {}
             Err(error @ Error::Corrupt { .. }) if self.is_record_there(address)? => {

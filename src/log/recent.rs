@@ -31,13 +31,16 @@ impl Recent {
         Self { directory, key, segments: VecDeque::new(), len: 0, len_max: u64::MAX }
     }
 
-    /// Lets go of all but the segments whose bytes are the last `bytes` that were sealed.
+    /// Sets how many bytes of what was sealed last are kept from now on; [`u64::MAX`] keeps everything.
     pub(super) fn keep(&mut self, bytes: u64) {
         self.len_max = bytes;
     }
 
     /// Takes note of the next segment, which was sealed.
     pub(super) fn add(&mut self, base: Position, len: u64) {
+        if self.len_max == u64::MAX {
+            return;
+        }
         self.segments.push_back((base, len));
         self.len = self.len.saturating_add(len);
         while self.len > self.len_max || self.segments.len() > SEGMENT_COUNT_MAX {
@@ -92,7 +95,9 @@ mod tests {
 
     #[test]
     fn no_more_than_so_many_segments_are_counted() {
-        assert_eq!(let_go(&vec![0; SEGMENT_COUNT_MAX + 2], u64::MAX), [0, 1]);
+        let lens = vec![0; SEGMENT_COUNT_MAX + 2];
+        assert_eq!(let_go(&lens, 10), [0, 1]);
+        assert_eq!(let_go(&lens, u64::MAX), [0; 0]);
     }
 
     #[test]

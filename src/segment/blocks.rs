@@ -40,8 +40,7 @@ const BLOCK_OVERHEAD: u64 = 256;
 const POINT_TOUCHES_MIN: u8 = 4;
 /// How often a record is before it is kept by itself.
 const RECORD_TOUCHES_MIN: u8 = 1;
-/// Bytes of room for each record that is remembered to have been touched, and of the records that the
-/// cache is made for: few have less.
+/// Bytes of room for each record that is remembered to have been touched.
 const RECORD_ROOM: u64 = 1 << 10;
 
 /// How many records are brought nearer at once. More of them would push each other away again.
@@ -252,7 +251,9 @@ impl Blocks {
         let is_enough = len_max >= CELL_COUNT_MIN * CELL_LEN_MIN;
         is_enough.then(|| Self {
             cell_len,
-            kept: Cache::with_weighter(count_of(RECORD_ROOM), len_max, ByLen),
+            // There are more records than cells; but the room is divided among as many locks as this
+            // says are worth it, and each part must have room for cells.
+            kept: Cache::with_weighter(count_of(cell_len), len_max, ByLen),
             cell_touches: Touches::of(count_of(cell_len)),
             record_touches: Touches::of(count_of(RECORD_ROOM)),
         })
@@ -299,11 +300,9 @@ impl Blocks {
         len: usize,
     ) -> Result<Option<Checked>> {
         let key = Key::Record(Address { segment: file.base(), offset });
-        if self.record_touches.count(key) < RECORD_TOUCHES_MIN {
-            return Ok(None);
-        }
-        if let Some(record) = self.kept.get(&key) {
-            return Ok(Some(record));
+        let found = self.kept.get(&key);
+        if found.is_some() || self.record_touches.count(key) < RECORD_TOUCHES_MIN {
+            return Ok(found);
         }
         let read = Checked::read_one(file, offset, limit, len)?;
         if let Some(record) = &read {
@@ -481,6 +480,33 @@ mod tests {
         assert!(blocks.kept.len() > 2);
         assert!(Blocks::with_room(CELL_COUNT_MIN * CELL - 1).is_none());
         assert_eq!(Blocks::with_room(u64::MAX).unwrap().cell_len(), CELL_LEN_MAX);
+    }
+
+    /// Else no cell would be kept: what has no room in its part is let go of at once.
+    #[test]
+    fn each_part_of_the_room_has_room_for_cells() {
+        for len_max in [2 << 20, 32 << 20, 1 << 30] {
+            let blocks = Blocks::with_room(len_max).unwrap();
+            assert!(blocks.kept.shard_capacity() >= 8 * blocks.cell_len(), "{len_max}");
+        }
+    }
+
+    #[test]
+    fn records_take_no_more_room_than_they_may_and_are_found_though_others_were_touched() {
+        let ((file, end), blocks) = (segment(), room());
+        let offset_of = |n: u64| records_start() + 72 * n;
+        let read = |n| blocks.for_record(&file, offset_of(n), end, 72).unwrap().is_some();
+        assert_eq!([read(0), read(0)], [false, true]);
+        // Once each, so that none of them is kept, and the first one's touch is forgotten.
+        assert!((1..1_000).all(|n| !read(n)));
+        assert!(read(0));
+        for _ in 0..3 {
+            for n in 0..1_000 {
+                let _ = (read(n), read(n));
+                assert!(blocks.kept.weight() <= CELL_COUNT_MIN * CELL);
+            }
+        }
+        assert!(blocks.kept.len() > 2);
     }
 
     #[test]

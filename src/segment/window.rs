@@ -141,9 +141,16 @@ impl Window {
     /// Makes ready to read records from the one at the start of `run` to the one at its end, all of
     /// which should lie before `limit`. Only for a window that reads here and there.
     pub(crate) fn cover_run(&mut self, run: &RangeInclusive<u64>, limit: u64) -> Result<()> {
+        let is_one = run.start() == run.end();
+        if let Reading::Points { expected_end } = &mut self.reading
+            && is_one
+        {
+            // What was expected before may have been in blocks of others, and be far from here.
+            *expected_end = 0;
+        }
         let end = self.block_start.saturating_add(wide(self.block.len())).min(self.block_end);
         let held = self.block_start..end;
-        if held.contains(run.start()) && held.contains(run.end()) {
+        if is_one || (held.contains(run.start()) && held.contains(run.end())) {
             return Ok(());
         }
         if let Reading::Points { expected_end } = &mut self.reading {
@@ -303,7 +310,7 @@ impl Window {
                 }
                 let found = blocks.for_point(&self.file, offset, limit)?;
                 // What is near each other is better read at once.
-                if found.is_some() || run_len(offset, *expected_end) > 0 {
+                if found.is_some() || *expected_end > offset {
                     return Ok(found);
                 }
                 blocks.for_record(&self.file, offset, limit, self.point_len())
@@ -339,8 +346,8 @@ impl Window {
             Reading::Points { expected_end } => {
                 // Once: what is read next may be anywhere.
                 let expected = std::mem::take(expected_end);
-                let before_last = usize::try_from(run_len(offset, expected)).unwrap_or(0);
-                before_last.saturating_add(self.point_len())
+                let before_last = usize::try_from(expected.saturating_sub(offset));
+                before_last.unwrap_or(0).saturating_add(self.point_len())
             }
         }
     }
@@ -382,13 +389,6 @@ impl Window {
             }
         }
     }
-}
-
-/// Bytes from `offset` to the last record of those that are to be read with it; 0 if that is none. If
-/// blocks of others had what was expected, its end may be far from here.
-fn run_len(offset: u64, expected_end: u64) -> u64 {
-    let len = expected_end.saturating_sub(offset);
-    if len > RUN_LEN_MAX { 0 } else { len }
 }
 
 impl Drop for Window {
@@ -444,6 +444,24 @@ mod tests {
         assert_eq!(were_kept(50, 60), [false; 3]);
     }
 
+    /// Whoever found a record by itself looks for the next one there first, and not for its cell.
+    #[test]
+    fn one_record_after_the_other_is_found_without_asking_for_cells() {
+        let (mut window, end) = reader_of_points();
+        let mut read = |n| {
+            window.cover_run(&(offset_of(n)..=offset_of(n)), end).unwrap();
+            window.record_at(offset_of(n), end).unwrap();
+            (window.is_shared(), window.likely())
+        };
+        let (alone, kept) = ((false, Likely::Cell), (true, Likely::Record));
+        assert_eq!([read(7), read(950), read(7), read(950)], [alone, alone, kept, kept]);
+        // Each time it asked for a cell would have counted, and the fifth have read it.
+        for _ in 0..10 {
+            assert_eq!([read(7), read(950)], [kept, kept]);
+        }
+        assert_eq!(read(8), alone);
+    }
+
     /// It read everything between two records that were far from each other.
     #[test]
     fn no_more_is_read_than_expected_though_others_had_what_that_was_for() {
@@ -456,6 +474,7 @@ mod tests {
         assert!(!window.is_shared(), "what is near each other is read at once");
         assert_eq!(window.block.len(), 5 * 72 + POINT_LEN_MIN);
         window.reading = Reading::Points { expected_end: offset_of(905) };
+        window.cover_run(&(offset_of(7)..=offset_of(7)), end).unwrap();
         window.record_at(offset_of(7), end).unwrap();
         assert_eq!(window.block.len(), POINT_LEN_MIN);
     }

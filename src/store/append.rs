@@ -119,7 +119,8 @@ impl Inner {
         Ok(Receipt { positions: first..end, revisions, recorded_at })
     }
 
-    /// Finds where each stream ends, and checks that it is as the batch expects.
+    /// Finds where each stream ends, and checks that it is as the batch expects. All are looked for before
+    /// any is checked: that may fail, if the index is no help and the log is damaged.
     fn check_expected(&self, batch: &Batch, ends: &mut StreamEnds) -> Result<Vec<Slot>> {
         let slots = self.find_ends(&batch.parts, ends)?;
         for (BatchPart { stream, expected, .. }, slot) in batch.parts.iter().zip(&slots) {

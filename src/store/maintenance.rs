@@ -340,8 +340,9 @@ mod tests {
         // The one that is filled, and two that are full, but for what each lacks of its most.
         assert!(let_go.len() + 4 >= all && let_go.len() + 3 <= all, "{} of {all}", let_go.len());
         let texts = store.read_all().map(|event| event.unwrap().payload().to_vec());
-        let numbers = texts.map(|text| String::from_utf8(text).unwrap());
-        assert!(numbers.enumerate().all(|(n, text)| text == format!("{n} {payload}")));
+        let texts: Vec<_> = texts.map(|text| String::from_utf8(text).unwrap()).collect();
+        let expected: Vec<_> = (0..30).map(|n| format!("{n} {payload}")).collect();
+        assert_eq!(texts, expected);
         store.verify().unwrap();
     }
 
