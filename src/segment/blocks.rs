@@ -198,23 +198,25 @@ fn extend(bytes: &mut Vec<u8>, file: &SegmentFile, start: u64, len: usize) -> Re
     Ok(())
 }
 
-/// What a block is of.
+/// What a block is of: a cell of a segment, or one record. Small, for it is hashed with each look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    /// A cell of a segment, by its number.
-    Cell(Position, u64),
-    /// One record.
-    Record(Address),
+struct Key {
+    segment: Position,
+    /// The number of the cell; or the offset of the record, with [`OF_RECORD`].
+    number: u64,
 }
 
+/// No segment is so long that an offset in it has this bit.
+const OF_RECORD: u64 = 1 << 63;
+
 impl Key {
+    fn of_record(Address { segment, offset }: Address) -> Self {
+        Self { segment, number: offset | OF_RECORD }
+    }
+
     /// A number for each, some of which have the same.
     fn hash(self) -> u64 {
-        let (segment, number) = match self {
-            Self::Cell(segment, number) => (segment, number),
-            Self::Record(Address { segment, offset }) => (segment, !offset),
-        };
-        (segment.get() ^ number.wrapping_mul(SPREAD)).wrapping_mul(SPREAD)
+        (self.segment.get() ^ self.number.wrapping_mul(SPREAD)).wrapping_mul(SPREAD)
     }
 }
 
@@ -287,7 +289,7 @@ impl Blocks {
 
     /// The record at `offset`, if it is kept as a block of its own.
     pub(super) fn kept_record(&self, file: &SegmentFile, offset: u64) -> Option<Checked> {
-        self.kept.get(&Key::Record(Address { segment: file.base(), offset }))
+        self.kept.get(&Key::of_record(Address { segment: file.base(), offset }))
     }
 
     /// The record at `offset` as a block of its own, for a reader that wants nothing else near it, and
@@ -299,7 +301,7 @@ impl Blocks {
         limit: u64,
         len: usize,
     ) -> Result<Option<Checked>> {
-        let key = Key::Record(Address { segment: file.base(), offset });
+        let key = Key::of_record(Address { segment: file.base(), offset });
         let found = self.kept.get(&key);
         if found.is_some() || self.record_touches.count(key) < RECORD_TOUCHES_MIN {
             return Ok(found);
@@ -321,7 +323,8 @@ impl Blocks {
     ) {
         let mut kept = [const { None }; LOT_COUNT_MAX];
         for (kept, address) in kept.iter_mut().zip(addresses) {
-            let [cell, record] = [self.cell(address.segment, address.offset), Key::Record(address)];
+            let [cell, record] =
+                [self.cell(address.segment, address.offset), Key::of_record(address)];
             let [first, second] = match likely {
                 Likely::Cell => [cell, record],
                 Likely::Record => [record, cell],
@@ -336,7 +339,7 @@ impl Blocks {
     }
 
     fn cell(&self, segment: Position, offset: u64) -> Key {
-        Key::Cell(segment, offset / self.cell_len.max(1))
+        Key { segment, number: offset / self.cell_len.max(1) }
     }
 
     fn find(
