@@ -59,7 +59,11 @@ impl Clock for Ticks {
 
 /// Small segments, so that two or three batches fill one, and small checkpoints.
 fn options() -> Options {
-    Options::new().segment_len_max(4 << 10).checkpoint_event_count(3).clock(Ticks::default())
+    Options::new()
+        .segment_len_max(4 << 10)
+        .read_cache_len(64 << 10)
+        .checkpoint_event_count(3)
+        .clock(Ticks::default())
 }
 
 /// What was said to those who appended a batch.

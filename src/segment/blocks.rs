@@ -12,7 +12,7 @@
 //! each a block of its own: their cells would take some hundred times the memory.
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -242,7 +242,9 @@ pub(crate) struct Blocks {
     cell_len: u64,
     kept: Cache<Key, Checked, ByLen>,
     cell_touches: Touches,
-    record_touches: Touches,
+    /// Made when a record is first asked for by itself: a store that is only appended to needs none.
+    record_touches: OnceLock<Touches>,
+    record_count: usize,
 }
 
 impl Blocks {
@@ -257,7 +259,8 @@ impl Blocks {
             // says are worth it, and each part must have room for cells.
             kept: Cache::with_weighter(count_of(cell_len), len_max, ByLen),
             cell_touches: Touches::of(count_of(cell_len)),
-            record_touches: Touches::of(count_of(RECORD_ROOM)),
+            record_touches: OnceLock::new(),
+            record_count: count_of(RECORD_ROOM),
         })
     }
 
@@ -303,7 +306,8 @@ impl Blocks {
     ) -> Result<Option<Checked>> {
         let key = Key::of_record(Address { segment: file.base(), offset });
         let found = self.kept.get(&key);
-        if found.is_some() || self.record_touches.count(key) < RECORD_TOUCHES_MIN {
+        let touches = || self.record_touches.get_or_init(|| Touches::of(self.record_count));
+        if found.is_some() || touches().count(key) < RECORD_TOUCHES_MIN {
             return Ok(found);
         }
         let read = Checked::read_one(file, offset, limit, len)?;
