@@ -26,6 +26,9 @@ const HOT_COUNT: u64 = 100;
 /// What was found by one question, how long that took, and what there was to be found.
 type Answer = (Sum, Duration, Sum);
 
+/// Which stream is asked for.
+type Pick = for<'l> fn(&'l Loaded, &mut Rng) -> Result<Stream<'l>>;
+
 /// Asks `query_count` questions, the same ones each time. `counted` says what of an answer counts.
 fn ask(
     query_count: u64,
@@ -93,32 +96,30 @@ fn read_last(store: &Store, name: &str) -> Result<Sum> {
 pub(crate) fn stream(bench: &Bench) -> Result<Option<Row>> {
     let loaded = loaded(bench)?;
     let query_count = bench.size.pick(2_000, 200);
-    let ask_each = |is_hot: bool, read: &dyn Fn(&Stream<'_>) -> Result<Sum>| {
+    let any: Pick = Loaded::random_stream;
+    let one_of_few: Pick = |loaded, random| loaded.random_stream_of(HOT_COUNT, random);
+    let ask_each = |pick: Pick, read: &dyn Fn(&Stream<'_>) -> Result<Sum>| {
         ask(query_count, events, |random| {
-            let stream = if is_hot {
-                loaded.random_stream_of(HOT_COUNT, random)?
-            } else {
-                loaded.random_stream(random)?
-            };
+            let stream = pick(loaded, random)?;
             let expected = loaded.sum(stream.positions.iter().copied())?;
             answer(expected, || read(&stream))
         })
     };
-    let annals = |options: &Options, is_hot| {
+    let annals = |options: &Options, pick| {
         warm_by_stream(loaded, options, |store| {
-            ask_each(is_hot, &|stream| read_stream(store, &stream.name))
+            ask_each(pick, &|stream| read_stream(store, &stream.name))
         })
     };
-    let bare = |is_hot| ask_each(is_hot, &|stream| loaded.plain.read_each(stream.positions));
+    let bare = |pick| ask_each(pick, &|stream| loaded.plain.read_each(stream.positions));
     let (defaults, cached) = (Options::new(), Options::new().read_cache_len(CACHE_LEN));
     let [annals, cached, bare, hot, bare_hot] = interleave(
         bench.rounds(ROUNDS),
         [
-            &mut || annals(&defaults, false),
-            &mut || annals(&cached, false),
-            &mut || bare(false),
-            &mut || annals(&defaults, true),
-            &mut || bare(true),
+            &mut || annals(&defaults, any),
+            &mut || annals(&cached, any),
+            &mut || bare(any),
+            &mut || annals(&defaults, one_of_few),
+            &mut || bare(one_of_few),
         ],
     )?;
     let [cached_rates, hot_rates, bare_hot_rates] =

@@ -141,23 +141,26 @@ impl Window {
     /// Makes ready to read records from the one at the start of `run` to the one at its end, all of
     /// which should lie before `limit`. Only for a window that reads here and there.
     pub(crate) fn cover_run(&mut self, run: &RangeInclusive<u64>, limit: u64) -> Result<()> {
-        let is_one = run.start() == run.end();
-        if let Reading::Points { expected_end } = &mut self.reading
-            && is_one
-        {
+        if run.start() == run.end() {
             // What was expected before may have been in blocks of others, and be far from here.
-            *expected_end = 0;
+            self.expect_until(0);
+            return Ok(());
         }
         let end = self.block_start.saturating_add(wide(self.block.len())).min(self.block_end);
         let held = self.block_start..end;
-        if is_one || (held.contains(run.start()) && held.contains(run.end())) {
+        if held.contains(run.start()) && held.contains(run.end()) {
             return Ok(());
         }
-        if let Reading::Points { expected_end } = &mut self.reading {
-            *expected_end = *run.end();
-        }
+        self.expect_until(*run.end());
         // What is there is found out when it is read.
         self.claim_at(*run.start(), limit).map(|_| ())
+    }
+
+    /// Lets a window that reads here and there read up to `end` at once, if that is ahead.
+    fn expect_until(&mut self, end: u64) {
+        if let Reading::Points { expected_end } = &mut self.reading {
+            *expected_end = end;
+        }
     }
 
     /// Whether the record that was read last is in a block of other readers.
