@@ -20,7 +20,7 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::types::{NameHash, Revision};
 
 /// About as many bytes as a chunk takes when it is parsed: from it follows how many there may be.
-const VALUE_LEN: u64 = 4 << 10;
+const VALUE_LEN: u64 = 2 << 10;
 /// Bytes that a value takes besides its own: its key, twice, and its place in the cache.
 const FRAME_LEN: u64 = 128;
 /// The most values that are remembered as asked for, and among how many each has its place.
@@ -138,8 +138,8 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Keeps nothing yet, and never more than `len_max` bytes; but it takes a five-hundredth of that,
-    /// at most 512 KiB, to remember what was asked for.
+    /// Keeps nothing yet, and never more than `len_max` bytes; but it takes a 256th of that, at most
+    /// 512 KiB, to remember what was asked for.
     pub(super) fn new(len_max: u64) -> Self {
         let count = usize::try_from(len_max / VALUE_LEN).unwrap_or(usize::MAX);
         let (hashes, lifecycle) = (BuildHasherDefault::default(), DefaultLifecycle::default());

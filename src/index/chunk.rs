@@ -11,8 +11,9 @@ use super::numbers::{put_len, put_number, take_bytes, take_number};
 use super::{IndexFault, postings};
 use crate::types::{Address, Position, Revision};
 
-/// A chunk takes no more blocks once it would have more bytes than this.
-const CHUNK_LEN_MAX: usize = 2 << 10;
+/// A chunk takes no more blocks once it would have more bytes than this. sled reads eight for each
+/// that is asked for.
+const CHUNK_LEN_MAX: usize = 1 << 10;
 
 const MALFORMED: IndexFault = IndexFault::damaged("a chunk is malformed");
 
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn a_full_chunk_takes_no_more_and_an_empty_one_takes_anything() {
         let mut chunk = ChunkBuilder::default();
-        let addresses: Vec<_> = (0..100).map(|n| address(n * n * 1_000_000)).collect();
+        let addresses: Vec<_> = (0..30).map(|n| address(n * n * 1_000_000)).collect();
         let name = "x".repeat(255);
         let count = (0..100).take_while(|n| chunk.push(&name, Revision::new(*n), &addresses, BASE));
         assert!((3..20).contains(&count.count()));

@@ -56,8 +56,9 @@ use crate::types::{Address, Entries, LogEnd, Position, StoreId, Timestamp};
 
 /// Bytes of log between two marks within a batch, if nothing else is said.
 pub(crate) const MARK_INTERVAL_LEN: u64 = 16 << 10;
-/// Bytes of names in memory that make a checkpoint due for each event that would.
-const NAMES_LEN_PER_EVENT: u64 = 64;
+/// Bytes of streams in memory that make a checkpoint due for each event that would. New streams of
+/// short names are worth one and a half events each.
+const STREAMS_LEN_PER_EVENT: u64 = 43;
 /// How many events that were added are worth to be taken into the tail by who has time for that.
 const INCOMING_COUNT_MIN: u64 = 4 << 10;
 /// How many may wait for it, and a batch.
@@ -111,10 +112,10 @@ pub(crate) struct Index {
     incoming: Incoming,
     /// Locked after `frozen` by who needs both.
     tail: RwLock<Growing>,
-    /// Events in the tail, bytes of their names, and where the log ends after them, to be looked at
+    /// Events in the tail, bytes of their streams, and where the log ends after them, to be looked at
     /// without the lock.
     tail_count: AtomicU64,
-    tail_names_len: AtomicU64,
+    tail_streams_len: AtomicU64,
     tail_end: AtomicU64,
     /// What is being written to the tree.
     frozen: RwLock<Option<Arc<Tail>>>,
@@ -166,7 +167,7 @@ impl Index {
             incoming: Incoming::default(),
             tail: RwLock::new(Growing::from(Tail::from_end(end))),
             tail_count: AtomicU64::new(0),
-            tail_names_len: AtomicU64::new(0),
+            tail_streams_len: AtomicU64::new(0),
             tail_end: AtomicU64::new(end.map_or(0, |end| end.position.get())),
             frozen: RwLock::default(),
             moves: AtomicU64::new(0),
@@ -202,7 +203,7 @@ impl Index {
     fn take_into(&self, growing: &mut Growing) -> Result<(), IndexFault> {
         self.incoming.move_to(growing, self.options.mark_interval_len)?;
         self.tail_count.store(growing.tail.event_count(), Ordering::Release);
-        self.tail_names_len.store(growing.tail.names_len(), Ordering::Release);
+        self.tail_streams_len.store(growing.tail.streams_len(), Ordering::Release);
         if let Some(end) = growing.tail.end() {
             self.tail_end.store(end.position.get(), Ordering::Release);
         }
@@ -239,8 +240,8 @@ impl Index {
     pub(crate) fn holds_checkpoints(&self, count: u64) -> bool {
         let event_count_max = self.options.checkpoint_event_count.saturating_mul(count);
         let event_count = self.tail_count.load(Ordering::Acquire) + self.incoming.count();
-        let names_len = self.tail_names_len.load(Ordering::Acquire);
-        event_count >= event_count_max || names_len / NAMES_LEN_PER_EVENT >= event_count_max
+        let streams_len = self.tail_streams_len.load(Ordering::Acquire);
+        event_count >= event_count_max || streams_len / STREAMS_LEN_PER_EVENT >= event_count_max
     }
 
     /// Whether a checkpoint is due and the one before it is still being written. Who appends
@@ -268,7 +269,7 @@ impl Index {
         self.count_move();
         *frozen = Some(Arc::new(mem::replace(tail, next)));
         self.tail_count.store(0, Ordering::Release);
-        self.tail_names_len.store(0, Ordering::Release);
+        self.tail_streams_len.store(0, Ordering::Release);
         Some(end)
     }
 
@@ -360,7 +361,7 @@ impl Index {
         self.incoming.clear();
         *self.tail.write() = Growing::default();
         self.tail_count.store(0, Ordering::Release);
-        self.tail_names_len.store(0, Ordering::Release);
+        self.tail_streams_len.store(0, Ordering::Release);
         *self.frozen.write() = None;
         self.forget_stored();
     }

@@ -17,9 +17,8 @@ use super::tree::{Change, Pair};
 use super::{IndexFault, keys, values};
 use crate::types::{Address, NameHash, NameHasher, Position, Revision};
 
-/// The most values that go to sled at once: it takes gigabytes for large batches. Few where tests
-/// end the process between any two.
-const BATCH_COUNT_MAX: usize = if cfg!(test) { 3 } else { 128 };
+/// The most values that go to the tree at once.
+const BATCH_COUNT_MAX: usize = 128;
 
 /// What the manifest says of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,9 @@ const SEGMENT_COUNT_MAX: u64 = 1 << (u64::BITS - OFFSET_BITS);
 /// would spare a reader the headers of fewer records than it reads of what it has come for.
 const MARKS_AT_BATCH_ENDS: u64 = 4;
 
+/// What a stream takes, besides its name and the places of its records.
+const STREAM_LEN: u64 = 44;
+
 const TOO_FAR: IndexFault = IndexFault::damaged("a record was added that stands too far away");
 const TOO_MANY: IndexFault = IndexFault::damaged("more was added than memory is divided for");
 
@@ -96,9 +99,10 @@ impl Tail {
         self.event_count
     }
 
-    /// Bytes of the names of the streams that have events here.
-    pub(super) fn names_len(&self) -> u64 {
-        self.streams.text_len()
+    /// Bytes that the streams take which have events here: their names, and what is kept of each.
+    pub(super) fn streams_len(&self) -> u64 {
+        let kept = STREAM_LEN.saturating_mul(u64::try_from(self.streams.len()).unwrap_or(u64::MAX));
+        self.streams.text_len().saturating_add(kept)
     }
 
     pub(super) fn stream_count(&self) -> usize {

@@ -30,6 +30,7 @@ pub(crate) trait Tree: Send + Sync + Debug {
     /// The first keys in `keys`, ascending, at most `count_max`, with their values.
     fn scan(&self, keys: Range<&[u8]>, count_max: usize) -> Result<Vec<Pair>, IndexFault>;
 
-    /// Makes all of `changes`, or none if the process ends meanwhile. Says nothing of durability.
+    /// Makes `changes`, one after the other; if the process ends meanwhile, only the first of them.
+    /// Says nothing of durability. Keys that ascend leave a tree that is read at less cost.
     fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault>;
 }

@@ -274,14 +274,17 @@ fn answers_are_right_however_much_of_the_filters_is_in_memory() {
     }
 }
 
+/// A new stream takes several times as much memory as an event of a known one.
 #[test]
-fn names_of_many_bytes_make_a_checkpoint_due_as_many_events_do() {
-    let (index, _) = Twin::Memory(MemoryTree::default()).open();
-    let mut log = Log::default();
-    log.append_to(&index, &["x".repeat(255), "y".repeat(255)]);
-    index.take_in();
-    assert!(!index.is_checkpoint_due());
-    log.append_to(&index, &["z".repeat(255)]);
-    index.take_in();
-    assert!(index.is_checkpoint_due(), "three names take what ten events may");
+fn streams_make_a_checkpoint_due_by_what_they_take_in_memory() {
+    for (name_len, count) in [(20, 7), (100, 3)] {
+        let (index, _) = Twin::Memory(MemoryTree::default()).open();
+        let mut log = Log::default();
+        for n in 1..=count {
+            assert!(!index.is_checkpoint_due(), "{n} streams take less than ten events may");
+            log.append_to(&index, &[format!("{n:>name_len$}")]);
+            index.take_in();
+        }
+        assert!(index.is_checkpoint_due(), "{count} streams take what ten events may");
+    }
 }
