@@ -434,6 +434,13 @@ const TEETH: &[Tooth] = &[
         &["lib"],
     ),
     tooth(
+        "marks that a crash has left go",
+        "src/index/writing.rs",
+        "remove_marks_from(end, stored)?;",
+        "let _ = (end, remove_marks_from);",
+        &["lib"],
+    ),
+    tooth(
         "runs that follow from each other",
         "src/index/search.rs",
         "if first < self.missing.start || end != self.missing.end {",

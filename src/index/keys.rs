@@ -146,11 +146,9 @@ pub(super) fn marks_to(last: Position) -> Range<Vec<u8>> {
     vec![MARKS]..end
 }
 
-/// Keys of the marks that begin after `last`.
-pub(super) fn marks_after(last: Position) -> Range<Vec<u8>> {
-    let mut start = marks(last);
-    start.push(0);
-    start..vec![MARKS + 1]
+/// Keys of the marks that begin at `first` or after it.
+pub(super) fn marks_from(first: Position) -> Range<Vec<u8>> {
+    marks(first)..vec![MARKS + 1]
 }
 
 /// Key by which the marks that begin at `position` are found by time.
@@ -158,6 +156,11 @@ pub(super) fn time(recorded_at: Timestamp, position: Position) -> Vec<u8> {
     let mut key = time_start(recorded_at);
     key.extend_from_slice(&position.get().to_be_bytes());
     key
+}
+
+/// Keys by which the marks are found by time that begin at this time, at `first` or after it, or later.
+pub(super) fn times_from(recorded_at: Timestamp, first: Position) -> Range<Vec<u8>> {
+    time(recorded_at, first)..vec![TIME + 1]
 }
 
 /// Keys of the marks that begin before `end`.

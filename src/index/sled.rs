@@ -2,10 +2,10 @@
 //!
 //! The only module that names sled. Owns how it is configured, and keeps its errors, panics and
 //! silences to itself: sled 0.34.7 panics on most damage to its file, so every call is under
-//! `catch_unwind`; and after a write that failed it may wait for ever, and make whoever writes to
-//! any sled database of the process wait, and whoever reads while someone waits to write. So it
-//! is written on a thread that can be left behind, and read on another meanwhile. Knows nothing
-//! of what the tree holds.
+//! `catch_unwind`; and after a write that failed it may wait for ever, with locks that others need,
+//! and make whoever applies a batch to any sled database of the process wait. So it is written on a
+//! thread that can be left behind, and read on another meanwhile. Knows nothing of what the tree
+//! holds.
 
 use std::fmt;
 use std::io;
@@ -243,7 +243,7 @@ mod tests {
     }
 
     /// sled has been seen to wait for ever for a write that had failed, with a lock held that
-    /// every other call needs.
+    /// other calls need.
     #[test]
     fn whoever_reads_while_a_write_hangs_is_not_made_to_wait_with_it() {
         let dir = tempfile::tempdir().unwrap();

@@ -296,7 +296,7 @@ impl Stored {
 
     /// The first mark of the list that comes after the one that begins at `position`.
     fn first_mark_after(&self, position: Position) -> Result<Option<Mark>, IndexFault> {
-        let found = self.scan(&keys::marks_after(position), 1)?;
+        let found = self.scan(&keys::marks_from(position.next()), 1)?;
         let Some((key, value)) = found.first() else { return Ok(None) };
         Ok(marks::decode(values::unseal(key, value)?)?.first().copied())
     }

@@ -34,7 +34,8 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    /// Goes on from what is in the tree, `manifest` first of all.
+    /// Goes on from what is in the tree, `manifest` first of all. Marks that it does not count are
+    /// removed at once, for they would be taken for some that it does; runs are when there is time.
     pub(super) fn new(
         stored: &Stored,
         store: StoreId,
@@ -53,6 +54,9 @@ impl Writing {
         let named = manifest.iter().flat_map(|manifest| &manifest.runs);
         let next_run = named.fold(next_run, |next, run| next.max(run.id.saturating_add(1)));
         let end = manifest.map(|manifest| manifest.end);
+        if let Some(end) = &end {
+            remove_marks_from(end, stored)?;
+        }
         Ok(Self { store, end, next_run, merge: None, garbage })
     }
 
@@ -159,6 +163,25 @@ fn replaced(runs: &[Arc<Run>], old: &[Arc<Run>], new: Arc<Run>) -> Vec<Arc<Run>>
     before.chain([new]).chain(after).collect()
 }
 
+/// Removes marks at `end` and after it, which a crash has left. What comes there will have others,
+/// and they may be known by their position and not by their time.
+fn remove_marks_from(end: &LogEnd, stored: &Stored) -> Result<(), IndexFault> {
+    for keys in [keys::marks_from(end.position), keys::times_from(end.recorded_at, end.position)] {
+        loop {
+            let found = stored.scan(&keys, REMOVED_COUNT)?;
+            if found.is_empty() {
+                break;
+            }
+            remove(found, stored)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(found: Vec<Pair>, stored: &Stored) -> Result<(), IndexFault> {
+    stored.apply(found.into_iter().map(|(key, _)| Change::Remove(key)).collect())
+}
+
 /// Removes some of what is left of a run; says whether there was anything. Its chunks go last,
 /// for by them it is found again after a crash.
 fn remove_part(run: u64, stored: &Stored) -> Result<bool, IndexFault> {
@@ -173,7 +196,7 @@ fn remove_part(run: u64, stored: &Stored) -> Result<bool, IndexFault> {
     if found.is_empty() {
         return Ok(false);
     }
-    stored.apply(found.into_iter().map(|(key, _)| Change::Remove(key)).collect())?;
+    remove(found, stored)?;
     Ok(true)
 }
 
