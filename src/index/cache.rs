@@ -7,7 +7,7 @@
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -134,7 +134,9 @@ impl Hasher for KeyHasher {
 /// The values that are in memory.
 pub(super) struct Values {
     kept: Cache<Key, Value, Weights, BuildHasherDefault<KeyHasher>>,
-    asked: Asked,
+    /// Made when the tree is first asked for a value: a store that is only appended to needs none.
+    asked: OnceLock<Asked>,
+    count: usize,
 }
 
 impl Values {
@@ -144,13 +146,13 @@ impl Values {
         let count = usize::try_from(len_max / VALUE_LEN).unwrap_or(usize::MAX);
         let (hashes, lifecycle) = (BuildHasherDefault::default(), DefaultLifecycle::default());
         let kept = Cache::with(count, len_max, Weights, hashes, lifecycle);
-        Self { kept, asked: Asked::of(count) }
+        Self { kept, asked: OnceLock::new(), count }
     }
 
     /// Whether it is worth to keep the value with this key of the tree, which is asked for now: only
     /// if it was asked for before, not long ago.
     pub(super) fn is_wanted(&self, key: &[u8]) -> bool {
-        self.asked.again(key)
+        self.asked.get_or_init(|| Asked::of(self.count)).again(key)
     }
 
     pub(super) fn chunk(&self, run: u64, slot: u32) -> Option<Arc<Chunk>> {
