@@ -141,7 +141,7 @@ pub(super) struct Values {
 
 impl Values {
     /// Keeps nothing yet, and never more than `len_max` bytes; but it takes a 256th of that, at most
-    /// 512 KiB, to remember what was asked for.
+    /// 512 KiB, to remember what was asked for, once something is.
     pub(super) fn new(len_max: u64) -> Self {
         let count = usize::try_from(len_max / VALUE_LEN).unwrap_or(usize::MAX);
         let (hashes, lifecycle) = (BuildHasherDefault::default(), DefaultLifecycle::default());

@@ -17,7 +17,7 @@ use super::tree::{Change, Pair};
 use super::{IndexFault, keys, values};
 use crate::types::{Address, NameHash, NameHasher, Position, Revision};
 
-/// The most values that go to the tree at once.
+/// The most values that go to the tree at once, which may be written on a thread of its own.
 const BATCH_COUNT_MAX: usize = 128;
 
 /// What the manifest says of a run.

@@ -166,12 +166,14 @@ fn replaced(runs: &[Arc<Run>], old: &[Arc<Run>], new: Arc<Run>) -> Vec<Arc<Run>>
 /// Removes marks at `end` and after it, which a crash has left. What comes there will have others,
 /// and they may be known by their position and not by their time.
 fn remove_marks_from(end: &LogEnd, stored: &Stored) -> Result<(), IndexFault> {
-    for keys in [keys::marks_from(end.position), keys::times_from(end.recorded_at, end.position)] {
+    let by_time = keys::times_from(end.recorded_at, end.position);
+    for mut keys in [keys::marks_from(end.position), by_time] {
+        // Always onwards: it ends even in a tree that does not remove what it should.
         loop {
             let found = stored.scan(&keys, REMOVED_COUNT)?;
-            if found.is_empty() {
-                break;
-            }
+            let Some((last, _)) = found.last() else { break };
+            keys.start.clone_from(last);
+            keys.start.push(0);
             remove(found, stored)?;
         }
     }

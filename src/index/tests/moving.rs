@@ -234,6 +234,11 @@ fn an_opening_clears_up_what_a_crash_has_left() {
     let before = tree.copy();
     let (ended, is_written) = ended_after(4, &before, &log);
     assert!(!is_written);
+    // More marks than are removed at once, known by their position only.
+    for n in 0..200_u64 {
+        let key = keys::marks(Position::new(10_000 + n));
+        ended.map().write().insert(key, Vec::new());
+    }
     let twin = Twin::Memory(ended.clone());
     let index = twin.catch_up(&log);
     checkpoint(&index);
