@@ -101,7 +101,7 @@ fn read_log(source: &Source, visible: Position, found: &mut FoundConsumers) -> R
     let mut scanner = source.locate(from)?;
     while scanner.position() < visible {
         scanner = segments.cross(scanner)?;
-        let limit = segments.limit(&*segments.file(scanner.segment())?)?;
+        let limit = segments.limit(scanner.file())?;
         let stop = source.stop(&scanner, visible);
         while scanner.position() < stop {
             source.check_open()?;

@@ -30,7 +30,7 @@ pub(super) fn lag(source: &Source, place: &Place, now: Timestamp) -> Result<Lag>
     }
     let mut scanner = source.locate(from)?;
     scanner = source.segments().cross(scanner)?;
-    let limit = source.segments().limit(&*source.segments().file(scanner.segment())?)?;
+    let limit = source.segments().limit(scanner.file())?;
     let recorded_at = scanner.peek(limit)?;
     let len = len_between(source, (scanner.segment(), scanner.offset()), &end)?;
     let ns = now.as_nanos().saturating_sub(recorded_at.as_nanos());

@@ -388,8 +388,7 @@ impl Place {
 
     /// Goes on with `scanner`, which stands at `position`, up to `visible`.
     fn take_scanner(&mut self, source: &Source, scanner: Scanner, visible: Position) -> Result<()> {
-        let file = source.segments().file(scanner.segment())?;
-        self.limit = source.segments().limit(&file)?;
+        self.limit = source.segments().limit(scanner.file())?;
         self.stop = source.stop(&scanner, visible);
         self.scanner = Some(scanner);
         Ok(())

@@ -25,8 +25,7 @@ impl Source {
             Some(_) => self.locate(wanted)?,
             None => self.scan_before(base, end)?,
         };
-        let file = self.segments.file(base)?;
-        let limit = self.segments.limit(&file)?;
+        let limit = self.segments.limit(scanner.file())?;
         while scanner.position() < end {
             let (record, _) = scanner.read(limit)?;
             events.push_back(scanner.event(&record));
@@ -50,8 +49,7 @@ impl Source {
             Some((address, position)) => self.segments.scan_at(*address, *position)?,
             None => self.segments.scan(base)?,
         };
-        let file = self.segments.file(base)?;
-        let limit = self.segments.limit(&file)?;
+        let limit = self.segments.limit(scanner.file())?;
         while scanner.position() < wanted {
             let (_, address) = scanner.read(limit)?;
             let place = (Address { offset: scanner.offset(), ..address }, scanner.position());

@@ -94,8 +94,7 @@ impl Source {
     /// [`Error::Corrupt`] if the segment is damaged before that.
     pub(super) fn is_record_there(&self, address: Address) -> Result<bool> {
         let mut scanner = self.segments.scan(address.segment)?;
-        let file = self.segments.file(address.segment)?;
-        let limit = self.segments.limit(&file)?;
+        let limit = self.segments.limit(scanner.file())?;
         let stop = self.stop(&scanner, self.segments.visible().position);
         while scanner.offset() < address.offset && scanner.position() < stop {
             scanner.read(limit)?;

@@ -32,9 +32,8 @@ impl Source {
                 Err(error @ Error::Corrupt { .. }) => return self.behind(error, base, position),
                 other => {
                     let mut scanner = other?;
-                    let file = self.segments.file(base)?;
                     // What is damaged at the position itself is for the reader to find.
-                    if scanner.peek(self.segments.limit(&file)?).is_ok() {
+                    if scanner.peek(self.segments.limit(scanner.file())?).is_ok() {
                         self.break_index();
                     }
                     return Ok(scanner);
@@ -50,8 +49,7 @@ impl Source {
     /// Goes on until `position` is next, by the headers of the records before it, and makes sure
     /// that the record there is one.
     fn skip_to(&self, mut scanner: Scanner, position: Position) -> Result<Scanner> {
-        let file = self.segments.file(scanner.segment())?;
-        let limit = self.segments.limit(&file)?;
+        let limit = self.segments.limit(scanner.file())?;
         scanner.skip_to_last(limit, |claim| claim.position <= position)?;
         // A header that lies leads to bytes that are no record, or the wrong one.
         while scanner.position() < position {
@@ -78,8 +76,7 @@ impl Source {
 
     /// Reads on until `position` is next.
     fn advance(&self, mut scanner: Scanner, position: Position) -> Result<Scanner> {
-        let file = self.segments.file(scanner.segment())?;
-        let limit = self.segments.limit(&file)?;
+        let limit = self.segments.limit(scanner.file())?;
         while scanner.position() < position {
             scanner.advance(limit)?;
         }
@@ -110,8 +107,7 @@ impl Source {
         };
         while scanner.position() < visible {
             scanner = self.segments.cross(scanner)?;
-            let file = self.segments.file(scanner.segment())?;
-            let limit = self.segments.limit(&file)?;
+            let limit = self.segments.limit(scanner.file())?;
             let stop = self.stop(&scanner, visible);
             while scanner.position() < stop {
                 if scanner.peek(limit)? >= time {
@@ -147,8 +143,7 @@ impl Source {
     /// learns why.
     fn skip_before(&self, scanner: Scanner, mark: &Mark, time: Timestamp) -> Result<Scanner> {
         let mut ahead = scanner;
-        let file = self.segments.file(ahead.segment())?;
-        let limit = self.segments.limit(&file)?;
+        let limit = self.segments.limit(ahead.file())?;
         let visible = self.segments.visible().position;
         let stop = self.stop(&ahead, visible);
         if ahead.position() >= stop {
@@ -165,9 +160,9 @@ impl Source {
     /// Reads the record that a mark speaks of, and when it was recorded.
     fn read_mark(&self, mark: &Mark) -> Result<(Scanner, Timestamp)> {
         let mut scanner = self.segments.scan_at(mark.address, mark.position)?;
-        let file = self.segments.file(mark.address.segment)?;
-        let (record, _) = scanner.read(self.segments.limit(&file)?)?;
-        Ok((scanner, record.parts.recorded_at))
+        let limit = self.segments.limit(scanner.file())?;
+        let recorded_at = scanner.advance(limit)?;
+        Ok((scanner, recorded_at))
     }
 
     /// Where a reader of a segment must look up again what follows: the end of the segment, or

@@ -214,8 +214,7 @@ impl Source {
         let visible = self.segments.visible();
         for base in self.segments.bases().into_iter().rev() {
             let mut scanner = self.segments.scan(base)?;
-            let file = self.segments.file(base)?;
-            let limit = self.segments.limit(&file)?;
+            let limit = self.segments.limit(scanner.file())?;
             let stop = self.stop(&scanner, visible.position);
             let mut end = None;
             while scanner.position() < stop {

@@ -72,6 +72,14 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// Takes 16 bytes: in halves, for as an array they would be copied in pieces that the processor
+    /// has to wait for.
+    #[inline]
+    pub(crate) fn u128(&mut self) -> Result<u128, Fault> {
+        let (low, high) = (self.u64()?, self.u64()?);
+        Ok(u128::from(high) << u64::BITS | u128::from(low))
+    }
+
     #[inline]
     pub(crate) fn i64(&mut self) -> Result<i64, Fault> {
         self.array().map(i64::from_le_bytes)

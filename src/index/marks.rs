@@ -9,6 +9,9 @@ use crate::types::{Address, Position, Timestamp};
 /// The most marks in one value.
 pub(super) const MARKS_COUNT_MAX: usize = 256;
 
+/// How many marks a search in a list passes at once, which is about as many times as it does.
+const STRIDE: usize = 16;
+
 const MALFORMED: IndexFault = IndexFault::damaged("a list of marks is malformed");
 
 /// Encodes `marks`, which ascend: each as its distance from the one before.
@@ -46,10 +49,27 @@ pub(super) fn decode(mut bytes: &[u8]) -> Result<Vec<Mark>, IndexFault> {
     if ascends && !marks.is_empty() { Ok(marks) } else { Err(MALFORMED) }
 }
 
-/// The last of `marks` before `seek`.
+/// The last of `marks`, of which there may be any number, before `seek`.
 pub(super) fn last_before(marks: &[Mark], seek: Seek) -> Option<Mark> {
-    let count = marks.partition_point(|mark| seek.is_after(mark));
-    marks.get(count.checked_sub(1)?).copied()
+    // Halves until what is left is a list.
+    let mut rest = marks;
+    while rest.len() > MARKS_COUNT_MAX {
+        let (early, late) = rest.split_at(rest.len() / 2);
+        let is_late = late.first().is_some_and(|mark| seek.is_after(mark));
+        rest = if is_late { late } else { early };
+    }
+    last_of_list_before(rest, seek)
+}
+
+/// The last mark of a list before `seek`.
+///
+/// Each step of a binary search waits for memory. What is looked at here one after the other, the
+/// processor fetches all at once.
+fn last_of_list_before(marks: &[Mark], seek: Seek) -> Option<Mark> {
+    let is_after = |mark: &&Mark| seek.is_after(mark);
+    let begun = marks.iter().step_by(STRIDE).take_while(is_after).count();
+    let near = marks.chunks(STRIDE).nth(begun.checked_sub(1)?)?;
+    near.iter().take_while(is_after).last().copied()
 }
 
 #[cfg(test)]

@@ -233,7 +233,7 @@ impl Scanner {
         self.window = Window::new(Arc::clone(self.window.file()), len);
     }
 
-    pub(super) fn file(&self) -> &SegmentFile {
+    pub(crate) fn file(&self) -> &SegmentFile {
         self.window.file()
     }
 

@@ -260,8 +260,7 @@ impl<'a> Reader<'a> {
         };
         while scanner.position() < range.end {
             scanner = segments.cross(scanner)?;
-            let file = segments.file(scanner.segment())?;
-            let limit = segments.limit(&file)?;
+            let limit = segments.limit(scanner.file())?;
             let stop =
                 segments.after(scanner.segment()).map_or(range.end, |next| next.min(range.end));
             while scanner.position() < stop {

@@ -9,7 +9,7 @@ use crate::format::record::{
     FLAG_BATCH_END, FLAG_KEY, FLAG_PROGRESS, FLAG_TAGS, FLAGS_PADDING, FLAGS_UNUSED, HEADER_LEN,
     PADDING_SHIFT, PROGRESS_POSITION_LEN, UNKNOWN,
 };
-use crate::types::{EventId, Timestamp};
+use crate::types::Timestamp;
 
 /// A part of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ fn fields(header: &Header) -> [(&'static str, usize, String); 13] {
         ("position", 8, header.position.to_string()),
         ("revision", 8, header.revision.to_string()),
         ("recorded time", 8, Timestamp::from_nanos(header.recorded_at).to_string()),
-        ("event id", 16, EventId::from_bytes(header.id).to_string()),
+        ("event id", 16, header.id().to_string()),
         ("undurable count", 4, witness),
         ("length of the metadata", 4, header.metadata_len.to_string()),
     ]
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::event::NewEvent;
     use crate::format::record::{ToRecord, encode};
-    use crate::types::{Position, Revision};
+    use crate::types::{EventId, Position, Revision};
 
     fn record() -> Vec<u8> {
         let event = NewEvent::text("said", "hello").tag("a").tag("bc").metadata("m");

@@ -71,7 +71,7 @@ pub(super) struct Header {
     pub(super) position: u64,
     pub(super) revision: u64,
     pub(super) recorded_at: i64,
-    pub(super) id: [u8; 16],
+    pub(super) id: u128,
     pub(super) undurable_count: u32,
     pub(super) metadata_len: u32,
 }
@@ -91,10 +91,15 @@ impl Header {
             position: fields.u64()?,
             revision: fields.u64()?,
             recorded_at: fields.i64()?,
-            id: fields.array()?,
+            id: fields.u128()?,
             undurable_count: fields.u32()?,
             metadata_len: fields.u32()?,
         })
+    }
+
+    #[inline]
+    pub(super) fn id(&self) -> EventId {
+        EventId::from_bytes(self.id.to_le_bytes())
     }
 
     /// The durable end that the record witnesses, or a fault if it claims one before the start.
@@ -245,7 +250,7 @@ impl<'a> Body<'a> {
         parts.position = Position::new(header.position);
         parts.revision = Revision::new(header.revision);
         parts.recorded_at = Timestamp::from_nanos(header.recorded_at);
-        parts.id = EventId::from_bytes(header.id);
+        parts.id = header.id();
         parts.content_type = ContentType::from_code(header.content_type);
         parts.ends_batch = header.flags & FLAG_BATCH_END != 0;
         if header.flags & (FLAG_KEY | FLAG_TAGS | FLAG_PROGRESS) == 0 {
