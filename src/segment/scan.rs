@@ -94,6 +94,8 @@ pub(crate) struct Scanner {
     link: Link,
     /// The one that was read last. It stays in its place: to move it costs as much as to check it.
     record: Record,
+    /// Whether that is the next one, and follows.
+    is_peeked: bool,
 }
 
 impl Scanner {
@@ -113,7 +115,7 @@ impl Scanner {
     }
 
     fn with(window: Window, offset: u64, link: Link) -> Self {
-        Self { window, offset, link, record: Record::none() }
+        Self { window, offset, link, record: Record::none(), is_peeked: false }
     }
 
     /// Begins with the first record.
@@ -125,6 +127,7 @@ impl Scanner {
     pub(super) fn put(&mut self, offset: u64, position: Position) {
         self.offset = offset;
         self.link = Link::at(position);
+        self.is_peeked = false;
     }
 
     /// Computes a digest as well, of the file from its first byte on. Before the first record is read.
@@ -188,6 +191,7 @@ impl Scanner {
     #[inline]
     pub(crate) fn advance(&mut self, limit: u64) -> Result<Timestamp> {
         self.peek(limit)?;
+        self.is_peeked = false;
         self.offset += u64::from(self.record.len);
         self.link = Link::after(&self.record);
         Ok(self.record.parts.recorded_at)
@@ -196,11 +200,13 @@ impl Scanner {
     /// Looks at the next record, as [`Self::advance`] does, and stays before it.
     #[inline]
     pub(crate) fn peek(&mut self, limit: u64) -> Result<Timestamp> {
-        self.window.read(&mut self.record, self.offset, limit)?;
-        match self.link.check(&self.record) {
-            Ok(()) => Ok(self.record.parts.recorded_at),
-            Err(fault) => Err(self.window.file().corrupt(self.offset, fault)),
+        if !self.is_peeked {
+            self.window.read(&mut self.record, self.offset, limit)?;
+            let checked = self.link.check(&self.record);
+            checked.map_err(|fault| self.window.file().corrupt(self.offset, fault))?;
+            self.is_peeked = true;
         }
+        Ok(self.record.parts.recorded_at)
     }
 
     /// Goes to the last of those next records of which `is_before` holds, going by their headers
@@ -212,6 +218,8 @@ impl Scanner {
     ) -> Result<()> {
         let (mut offset, mut position) = (self.offset, self.link.position);
         let mut skipped = false;
+        // What was read may be in another block than what is now looked at.
+        self.is_peeked = false;
         while let Some(claim) = self.window.claim_at(offset, limit)?
             && claim.position == position
             && is_before(&claim)
@@ -231,6 +239,7 @@ impl Scanner {
     /// Reads so many bytes at once from now on.
     pub(super) fn read_at_once(&mut self, len: usize) {
         self.window = Window::new(Arc::clone(self.window.file()), len);
+        self.is_peeked = false;
     }
 
     pub(crate) fn file(&self) -> &SegmentFile {

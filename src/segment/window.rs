@@ -15,9 +15,12 @@ use crate::segment::spares::Spares;
 use crate::segment::{SegmentFile, Shared};
 use crate::types::{Address, Position};
 
-/// Bytes that a reader in order reads first: it may want a few records only. It reads half
-/// as many again each time, and then twice as many, up to a cell.
-const AHEAD_LEN_MIN: u64 = 16 << 10;
+/// Bytes that a reader in order reads first, and at least each time: it may want a few records only.
+/// To ask the system costs as much as one or two KiB that are read and not wanted.
+const AHEAD_LEN_MIN: u64 = 12 << 10;
+/// So much of what it has read so far it reads next, if that is more, and then twice as much each
+/// time, up to a cell.
+const AHEAD_PERCENT: u64 = 60;
 /// Who reads no more at once than this part of a cell does not stop where one ends: it may never
 /// come to where blocks are shared.
 const CROSSING_PART: u64 = 4;
@@ -37,8 +40,8 @@ const TOUCH_LEN_MAX: usize = 1 << 10;
 enum Reading {
     /// So many bytes, from wherever they are wanted.
     Fixed { len: usize },
-    /// In order: more and more, and then a cell at a time.
-    Ahead { len: u64, cell_len: u64 },
+    /// In order: `len` bytes next, having read `read_len`, more and more, and then a cell at a time.
+    Ahead { len: u64, read_len: u64, cell_len: u64 },
     /// Here and there: little more than is asked for.
     Points { expected_end: u64 },
 }
@@ -87,7 +90,7 @@ impl Window {
     /// A window for reading in order, one of several.
     pub(crate) fn ahead(file: Arc<SegmentFile>, shared: Arc<Shared>) -> Self {
         let cell_len = shared.blocks().map_or(CELL_LEN_MAX, Blocks::cell_len);
-        let reading = Reading::Ahead { len: AHEAD_LEN_MIN.min(cell_len), cell_len };
+        let reading = Reading::Ahead { len: AHEAD_LEN_MIN.min(cell_len), read_len: 0, cell_len };
         Self::with(file, reading, Some(shared))
     }
 
@@ -190,18 +193,34 @@ impl Window {
     /// As [`Self::record_at`], into `record`.
     #[inline]
     pub(crate) fn read(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
+        // As almost always.
+        if let Some(start) = self.offset_in_block(offset, RECORD_LEN_MIN)
+            && record.read(&self.block, start, self.seed, self.trust()).is_ok()
+        {
+            return self.took(record.len, offset, limit);
+        }
+        self.read_anew(record, offset, limit)
+    }
+
+    /// As [`Self::read`], where another block may be needed.
+    #[cold]
+    fn read_anew(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
         let mut needed = RECORD_LEN_MIN;
         // A first read may show that the record is longer than what was read.
         for _ in 0..3 {
             let start = self.cover(offset, needed, limit)?;
-            let trust = self.checked.as_ref().map_or(Trust::Nothing, |_| Trust::Checked);
-            match record.read(&self.block, start, self.seed, trust) {
+            match record.read(&self.block, start, self.seed, self.trust()) {
                 Ok(()) => return self.took(record.len, offset, limit),
                 Err(RecordFault::Bad(fault)) => return Err(self.file.corrupt(offset, fault)),
                 Err(RecordFault::Short { len }) => needed = len.max(RECORD_HEADER_LEN),
             }
         }
         Err(self.file.corrupt(offset, Fault("a record that stays as it is")))
+    }
+
+    #[inline]
+    fn trust(&self) -> Trust {
+        self.checked.as_ref().map_or(Trust::Nothing, |_| Trust::Checked)
     }
 
     #[inline]
@@ -302,7 +321,7 @@ impl Window {
     fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Checked>> {
         let Some(blocks) = self.blocks() else { return Ok(None) };
         match &self.reading {
-            Reading::Ahead { len, cell_len } if len >= cell_len => {
+            Reading::Ahead { len, cell_len, .. } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
             }
             Reading::Points { expected_end } => {
@@ -328,15 +347,16 @@ impl Window {
         self.block_end = u64::MAX;
         match &mut self.reading {
             Reading::Fixed { len } => *len,
-            Reading::Ahead { len, cell_len } => {
+            Reading::Ahead { len, read_len, cell_len } => {
+                let now = usize::try_from(*len).unwrap_or(usize::MAX);
                 if *len <= *cell_len / CROSSING_PART {
-                    let now = usize::try_from(*len).unwrap_or(usize::MAX);
-                    *len = len.saturating_add(*len / 2);
+                    *read_len = read_len.saturating_add(*len);
+                    *len = (*len).max(read_len.saturating_mul(AHEAD_PERCENT) / 100);
                     return now;
                 }
                 self.block_end = cell_end(offset, *cell_len);
                 let in_cell = len_of_cell_from(offset, *cell_len);
-                let now = usize::try_from(*len).ok().filter(|_| *len < *cell_len);
+                let now = Some(now).filter(|_| *len < *cell_len);
                 match now {
                     // Who has come to the end of a cell has not shown that it wants more.
                     Some(now) if now < in_cell => {
@@ -406,7 +426,7 @@ mod tests {
     use crate::segment::scan::tests::segment_of;
     use crate::types::Timestamp;
 
-    /// How much is read at once, one after the other, from an offset on.
+    /// How many KiB are read at once, one after the other, from an offset on.
     fn read_lens(mut offset: u64) -> Vec<u64> {
         let mut window = Window::ahead(segment_of(&[]), Arc::default());
         let mut next_len = || {
@@ -507,19 +527,19 @@ mod tests {
 
     #[test]
     fn a_reader_in_order_reads_more_and_more() {
-        assert_eq!(read_lens(0), [16, 24, 36, 52, 72, 56]);
+        assert_eq!(read_lens(0), [12, 12, 14, 23, 36, 29]);
     }
 
     /// It read four times as much behind a cell as before, having asked for little in it.
     #[test]
     fn the_end_of_a_cell_is_no_reason_to_read_more() {
-        assert_eq!(read_lens(CELL_LEN_MAX - (48 << 10)), [16, 24, 8, 36, 72, 20]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (70 << 10)), [12, 12, 14, 23, 8, 36]);
     }
 
-    /// It read three times for what it now reads in two, where the end of a cell came between.
+    /// It read once more for the same, where the end of a cell came between.
     #[test]
     fn who_reads_little_reads_on_where_a_cell_ends() {
-        assert_eq!(read_lens(CELL_LEN_MAX - (8 << 10)), [16, 24, 36, 60, 72, 56]);
-        assert_eq!(read_lens(CELL_LEN_MAX - (24 << 10)), [16, 24, 36, 72, 4, 128]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (8 << 10)), [12, 12, 14, 23, 36, 37]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (30 << 10)), [12, 12, 14, 23, 36, 59]);
     }
 }
