@@ -110,6 +110,18 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_any_number_of_marks_before_a_place_is_found() {
+        for count in [0, 1, 15, 16, 17, 255, 256, 257, 1_000] {
+            let marks: Vec<_> = (0..count).map(|n| mark(2 * n + 1, 0, 0, 64 + n)).collect();
+            for n in 0..=2 * count {
+                let found = last_before(&marks, Seek::Position(Position::new(n)));
+                let right = marks.iter().rev().find(|mark| mark.position.get() <= n);
+                assert_eq!(found.as_ref(), right, "{n} of {count}");
+            }
+        }
+    }
+
+    #[test]
     fn the_last_mark_before_a_place_or_time_is_found() {
         let marks = [mark(5, 10, 0, 64), mark(9, 20, 0, 700), mark(12, 20, 0, 1_400)];
         let by_position = |n| last_before(&marks, Seek::Position(Position::new(n)));

@@ -333,6 +333,34 @@ pub(super) mod tests {
         assert!(Scanner::new(Arc::clone(&file), second, link).read(limit).is_err());
     }
 
+    /// What is peeked at is not read again, but where the scanner has gone on, or looked elsewhere.
+    #[test]
+    fn a_scanner_that_peeked_reads_what_is_next() {
+        let times: Vec<_> = (0..100).map(Timestamp::from_nanos).collect();
+        let file = segment_of(&times);
+        let (header, limit) = (file.header().unwrap(), file.len().unwrap());
+        // Bytes of two records, of which one is looked at with the next.
+        let mut scanner = Scanner::from_header(file, &header);
+        scanner.read_at_once(150);
+        let mut read = Vec::new();
+        for skip_to in [0, 0, 7, 7, 8, 30, 31, 90] {
+            let position = Position::new(skip_to);
+            scanner.skip_to_last(limit, |claim| claim.position <= position).unwrap();
+            let peeked = scanner.peek(limit).unwrap();
+            assert_eq!(scanner.peek(limit).unwrap(), peeked);
+            assert_eq!(scanner.advance(limit).unwrap(), peeked);
+            assert_eq!(scanner.view().recorded_at(), peeked);
+            read.push(scanner.view().position().get());
+        }
+        assert_eq!(read, [0, 1, 7, 8, 9, 30, 31, 90]);
+        // Nothing is skipped here, but the headers of what follows were looked at.
+        let peeked = scanner.peek(limit).unwrap();
+        scanner.skip_to_last(limit, |claim| claim.position <= Position::new(91)).unwrap();
+        assert_eq!(scanner.advance(limit).unwrap(), peeked);
+        assert_eq!(scanner.view().payload(), b"");
+        assert_eq!(scanner.view().stream(), "a");
+    }
+
     #[test]
     fn a_batch_at_the_time_of_the_one_before_does_not_follow() {
         let time = Timestamp::from_nanos;

@@ -15,12 +15,10 @@ use crate::segment::spares::Spares;
 use crate::segment::{SegmentFile, Shared};
 use crate::types::{Address, Position};
 
-/// Bytes that a reader in order reads first, and at least each time: it may want a few records only.
-/// To ask the system costs as much as one or two KiB that are read and not wanted.
-const AHEAD_LEN_MIN: u64 = 12 << 10;
-/// So much of what it has read so far it reads next, if that is more, and then twice as much each
-/// time, up to a cell.
-const AHEAD_PERCENT: u64 = 60;
+/// Bytes that a reader in order reads first: it may want a few records only. It reads half as many
+/// again each time, and then twice as many, up to a cell. To ask the system once more costs as much as
+/// some KiB that are read and not wanted.
+const AHEAD_LEN_MIN: u64 = 15 << 10;
 /// Who reads no more at once than this part of a cell does not stop where one ends: it may never
 /// come to where blocks are shared.
 const CROSSING_PART: u64 = 4;
@@ -40,8 +38,8 @@ const TOUCH_LEN_MAX: usize = 1 << 10;
 enum Reading {
     /// So many bytes, from wherever they are wanted.
     Fixed { len: usize },
-    /// In order: `len` bytes next, having read `read_len`, more and more, and then a cell at a time.
-    Ahead { len: u64, read_len: u64, cell_len: u64 },
+    /// In order: more and more, and then a cell at a time.
+    Ahead { len: u64, cell_len: u64 },
     /// Here and there: little more than is asked for.
     Points { expected_end: u64 },
 }
@@ -90,7 +88,7 @@ impl Window {
     /// A window for reading in order, one of several.
     pub(crate) fn ahead(file: Arc<SegmentFile>, shared: Arc<Shared>) -> Self {
         let cell_len = shared.blocks().map_or(CELL_LEN_MAX, Blocks::cell_len);
-        let reading = Reading::Ahead { len: AHEAD_LEN_MIN.min(cell_len), read_len: 0, cell_len };
+        let reading = Reading::Ahead { len: AHEAD_LEN_MIN.min(cell_len), cell_len };
         Self::with(file, reading, Some(shared))
     }
 
@@ -321,7 +319,7 @@ impl Window {
     fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Checked>> {
         let Some(blocks) = self.blocks() else { return Ok(None) };
         match &self.reading {
-            Reading::Ahead { len, cell_len, .. } if len >= cell_len => {
+            Reading::Ahead { len, cell_len } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
             }
             Reading::Points { expected_end } => {
@@ -337,9 +335,20 @@ impl Window {
                 }
                 blocks.for_record(&self.file, offset, limit, self.point_len())
             }
+            // It came by already, and is counted once.
+            Reading::Ahead { cell_len, .. } if self.has_read_in_cell_of(offset, *cell_len) => {
+                Ok(None)
+            }
             // Who has just begun may stop soon.
             _ => blocks.for_point(&self.file, offset, limit),
         }
+    }
+
+    /// Whether the block was read, by this reader for itself, where that cell is.
+    fn has_read_in_cell_of(&self, offset: u64, cell_len: u64) -> bool {
+        self.checked.is_none()
+            && self.block_start < self.block_end
+            && self.block_start.checked_div(cell_len) == offset.checked_div(cell_len)
     }
 
     /// How many bytes to read from `offset` on, if they are not shared. Sets where the block ends.
@@ -347,11 +356,10 @@ impl Window {
         self.block_end = u64::MAX;
         match &mut self.reading {
             Reading::Fixed { len } => *len,
-            Reading::Ahead { len, read_len, cell_len } => {
+            Reading::Ahead { len, cell_len } => {
                 let now = usize::try_from(*len).unwrap_or(usize::MAX);
                 if *len <= *cell_len / CROSSING_PART {
-                    *read_len = read_len.saturating_add(*len);
-                    *len = (*len).max(read_len.saturating_mul(AHEAD_PERCENT) / 100);
+                    *len = len.saturating_add(*len / 2);
                     return now;
                 }
                 self.block_end = cell_end(offset, *cell_len);
@@ -527,19 +535,38 @@ mod tests {
 
     #[test]
     fn a_reader_in_order_reads_more_and_more() {
-        assert_eq!(read_lens(0), [12, 12, 14, 23, 36, 29]);
+        assert_eq!(read_lens(0), [15, 22, 33, 56, 67, 60]);
     }
 
     /// It read four times as much behind a cell as before, having asked for little in it.
     #[test]
     fn the_end_of_a_cell_is_no_reason_to_read_more() {
-        assert_eq!(read_lens(CELL_LEN_MAX - (70 << 10)), [12, 12, 14, 23, 8, 36]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (48 << 10)), [15, 22, 10, 33, 67, 26]);
+    }
+
+    /// Each of its first reads counted, so that the second reader of a place read all of the cell.
+    #[test]
+    fn a_reader_in_order_comes_by_once_however_often_it_reads() {
+        let (points, end) = reader_of_points();
+        let shared = Arc::new(Shared::default());
+        // In blocks of several reads each, of which the file fills one.
+        shared.keep_blocks(1 << 20);
+        let were_shared = [(); 6].map(|()| {
+            let mut window = Window::ahead(Arc::clone(&points.file), Arc::clone(&shared));
+            window.record_at(offset_of(0), end).unwrap();
+            let is_shared = window.is_shared();
+            for n in 1..800 {
+                window.record_at(offset_of(n), end).unwrap();
+            }
+            is_shared
+        });
+        assert_eq!(were_shared, [false, false, false, false, true, true]);
     }
 
     /// It read once more for the same, where the end of a cell came between.
     #[test]
     fn who_reads_little_reads_on_where_a_cell_ends() {
-        assert_eq!(read_lens(CELL_LEN_MAX - (8 << 10)), [12, 12, 14, 23, 36, 37]);
-        assert_eq!(read_lens(CELL_LEN_MAX - (30 << 10)), [12, 12, 14, 23, 36, 59]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (8 << 10)), [15, 22, 33, 64, 67, 60]);
+        assert_eq!(read_lens(CELL_LEN_MAX - (24 << 10)), [15, 22, 33, 67, 13, 128]);
     }
 }
