@@ -201,7 +201,6 @@ impl Window {
     }
 
     /// As [`Self::read`], where another block may be needed.
-    #[cold]
     fn read_anew(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
         let mut needed = RECORD_LEN_MIN;
         // A first read may show that the record is longer than what was read.
