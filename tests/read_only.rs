@@ -199,6 +199,72 @@ fn a_reader_goes_on_in_a_segment_that_recovery_has_put_in_the_place_of_another()
     assert_eq!(reader.read_all().last().unwrap().unwrap().payload(), b"after");
 }
 
+/// The file that the cursor had read is another one then, or none that has a name.
+#[test]
+fn a_cursor_goes_on_in_a_segment_that_recovery_has_put_in_the_place_of_another() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = Options::new().open(&path).unwrap();
+    say(&store, "before");
+    store.close().unwrap();
+    let reader = Options::new().open_read_only(&path).unwrap();
+    let mut cursor = reader.read_all();
+    let mut stream = reader.read_stream("talk");
+    assert_eq!((cursor.by_ref().count(), stream.by_ref().count()), (1, 1));
+    let segment = segments(&path).remove(0);
+    let copy = path.join("log").join(".new-copy");
+    fs::copy(&segment, &copy).unwrap();
+    fs::rename(&copy, &segment).unwrap();
+    let store = Options::new().open(&path).unwrap();
+    say(&store, "after");
+    wait_for(&reader, 1);
+    assert_eq!(cursor.next().unwrap().unwrap().payload(), b"after");
+    assert!(cursor.next().is_none());
+    assert_eq!(stream.next().unwrap().unwrap().payload(), b"after");
+}
+
+/// A batch that was not whole was looked at again and again, and kept for readers to share.
+#[test]
+fn a_reader_forgets_what_it_saw_of_a_batch_that_never_was() {
+    let place = place();
+    let [written, torn, seen] = ["written", "torn", "seen"].map(|name| place.path().join(name));
+    let store = Options::new().open(&written).unwrap();
+    say(&store, "before");
+    store.close().unwrap();
+    copy(&written, &torn);
+    copy(&written, &seen);
+    // It looks at everything that was written.
+    let reader = buffered().open_read_only(&seen).unwrap();
+    let mut cursor = reader.read_all();
+    assert_eq!(cursor.by_ref().count(), 1);
+    let store = Options::new().open(&torn).unwrap();
+    let two = ["torn-1", "torn-2"].map(|text| NewEvent::text("said", text));
+    store.append("talk", Expected::Any, two).unwrap();
+    std::mem::forget(store);
+    let mut bytes = fs::read(segments(&torn).remove(0)).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"torn-1").unwrap();
+    bytes.truncate((at + 6).next_multiple_of(8));
+    let segment = segments(&seen).remove(0);
+    write_over(&segment, &bytes);
+    for _ in 0..10 {
+        assert_eq!(end(&reader), 1);
+        assert!(cursor.next().is_none());
+    }
+    let store = Options::new().open(&written).unwrap();
+    say(&store, "later!");
+    store.close().unwrap();
+    write_over(&segment, &fs::read(segments(&written).remove(0)).unwrap());
+    for (file, bytes) in all_files(&written) {
+        let name = file.strip_prefix(&written).unwrap();
+        if !name.starts_with("log") && !name.starts_with("index") {
+            fs::write(seen.join(name), bytes).unwrap();
+        }
+    }
+    assert_eq!(end(&reader), 2);
+    assert_eq!(cursor.next().unwrap().unwrap().payload(), b"later!");
+    assert_eq!(reader.read_all().last().unwrap().unwrap().payload(), b"later!");
+}
+
 /// What was seen of a log that is not durable may go on in a segment of its own.
 #[test]
 fn a_reader_goes_on_where_recovery_has_moved_what_it_saw() {

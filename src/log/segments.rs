@@ -18,7 +18,7 @@ use crate::log::wakers::{WakerId, Wakers};
 use crate::segment::{
     FOLDER, Link, Scanner, SegmentFile, Shared, Window, parse_name, records_start,
 };
-use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, RwLock};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, RwLock};
 use crate::types::{Address, LogEnd, Position, StoreId, StoreKey};
 
 /// How many files of segments stay open for readers.
@@ -33,6 +33,8 @@ pub(crate) struct Segments {
     bases: RwLock<Vec<Position>>,
     /// Files used last, the most recent at the back.
     open: Mutex<VecDeque<Arc<SegmentFile>>>,
+    /// Whether there may be others in the place of some that readers have.
+    are_files_renewed: AtomicBool,
     visible: RwLock<LogEnd>,
     /// How many wait for the visible end to move.
     waiter_count: AtomicU64,
@@ -70,6 +72,7 @@ impl Segments {
             key,
             bases: RwLock::new(bases),
             open: Mutex::default(),
+            are_files_renewed: AtomicBool::new(false),
             visible: RwLock::new(visible),
             waiter_count: AtomicU64::new(0),
             waiting: Mutex::default(),
@@ -229,9 +232,11 @@ impl Segments {
         Ok(file)
     }
 
-    /// Lets go of an open file, in whose place there may be another.
+    /// Lets go of an open file, in whose place there may be another. Readers that have it let go of it
+    /// where they ask what follows.
     pub(crate) fn forget(&self, base: Position) {
         self.open.lock().retain(|file| file.base() != base);
+        self.are_files_renewed.store(true, Ordering::Release);
     }
 
     fn keep_open(&self, file: Arc<SegmentFile>) {
@@ -265,10 +270,11 @@ impl Segments {
         Ok(Scanner::sharing(file, address.offset, Link::at(position), self.shared()))
     }
 
-    /// Begins to read at an earlier end of the log.
+    /// Begins to read at an earlier end of the log, up to where the reader likes: what it sees that is
+    /// not visible may be taken back, and is kept for nobody.
     pub(crate) fn scan_from(&self, end: &LogEnd) -> Result<Scanner> {
         let file = self.file(end.address.segment)?;
-        Ok(Scanner::sharing(file, end.address.offset, Link::from_end(end), self.shared()))
+        Ok(Scanner::alone(file, end.address.offset, Link::from_end(end)))
     }
 
     /// A window on the segment that begins at `base`, for reading here and there.
@@ -284,7 +290,7 @@ impl Segments {
         match self.after(scanner.segment()) {
             Some(next) if next < scanner.position() => return self.find_moved(&scanner),
             Some(next) if next == scanner.position() => {}
-            _ => return Ok(scanner),
+            _ => return self.find_renewed(scanner),
         }
         let next = self.scan(scanner.position())?;
         let follows = match (scanner.end(), next.end()) {
@@ -300,6 +306,19 @@ impl Segments {
         }
         let fault = Fault("a segment that follows from the one before");
         Err(self.file(next.segment())?.corrupt(0, fault))
+    }
+
+    /// Goes on in the file that is in the place of the one that `scanner` has read, if there is another
+    /// by now.
+    fn find_renewed(&self, scanner: Scanner) -> Result<Scanner> {
+        if !self.are_files_renewed.load(Ordering::Acquire) {
+            return Ok(scanner);
+        }
+        let file = self.file(scanner.segment())?;
+        if std::ptr::eq(&raw const *file, scanner.file()) {
+            return Ok(scanner);
+        }
+        Ok(scanner.go_on_in(file, self.shared()))
     }
 
     /// Goes on where recovery by another process has moved what `scanner` has read last: to a

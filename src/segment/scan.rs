@@ -114,6 +114,17 @@ impl Scanner {
         Self::with(Window::ahead(file, shared), offset, link)
     }
 
+    /// As [`Self::sharing`], for who reads what others may not see yet.
+    pub(crate) fn alone(file: Arc<SegmentFile>, offset: u64, link: Link) -> Self {
+        Self::with(Window::ahead_alone(file), offset, link)
+    }
+
+    /// Goes on in another file, with the record at the same offset, which must follow from what was
+    /// read in this one.
+    pub(crate) fn go_on_in(self, file: Arc<SegmentFile>, shared: Arc<Shared>) -> Self {
+        Self::sharing(file, self.offset, self.link, shared)
+    }
+
     fn with(window: Window, offset: u64, link: Link) -> Self {
         Self { window, offset, link, record: Record::none(), is_peeked: false }
     }
@@ -284,13 +295,16 @@ pub(super) mod tests {
 
     const KEY: StoreKey = StoreKey { id: StoreId::from_bytes([3; 16]), seed: 5 };
 
+    /// Streams of the records of a segment, by turns.
+    const STREAMS: [&str; 3] = ["a", "b", "c"];
+
     /// The first segment of a store, with one batch at each of these times.
     pub(in crate::segment) fn segment_of(times: &[Timestamp]) -> Arc<SegmentFile> {
         let header = SegmentHeader::first(KEY);
         let (mut bytes, mut previous) = (header.encode(), header.chain);
-        for (n, recorded_at) in (0..).zip(times) {
+        for ((n, recorded_at), stream) in (0..).zip(times).zip(STREAMS.iter().cycle()) {
             let record = ToRecord {
-                stream: "a",
+                stream,
                 event: &NewEvent::text("said", ""),
                 id: EventId::from_bytes([0; 16]),
                 position: Position::new(n),
@@ -357,8 +371,7 @@ pub(super) mod tests {
         let peeked = scanner.peek(limit).unwrap();
         scanner.skip_to_last(limit, |claim| claim.position <= Position::new(91)).unwrap();
         assert_eq!(scanner.advance(limit).unwrap(), peeked);
-        assert_eq!(scanner.view().payload(), b"");
-        assert_eq!(scanner.view().stream(), "a");
+        assert_eq!(scanner.view().stream(), STREAMS[91 % 3]);
     }
 
     #[test]

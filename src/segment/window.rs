@@ -92,6 +92,12 @@ impl Window {
         Self::with(file, reading, Some(shared))
     }
 
+    /// A window for reading in order what others may not see yet: that may be taken back.
+    pub(super) fn ahead_alone(file: Arc<SegmentFile>) -> Self {
+        let reading = Reading::Ahead { len: AHEAD_LEN_MIN, cell_len: CELL_LEN_MAX };
+        Self::with(file, reading, None)
+    }
+
     /// A window for reading here and there, one of several.
     pub(crate) fn points(file: Arc<SegmentFile>, shared: Arc<Shared>) -> Self {
         Self::with(file, Reading::Points { expected_end: 0 }, Some(shared))
@@ -192,10 +198,14 @@ impl Window {
     #[inline]
     pub(crate) fn read(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
         // As almost always.
-        if let Some(start) = self.offset_in_block(offset, RECORD_LEN_MIN)
-            && record.read(&self.block, start, self.seed, self.trust()).is_ok()
+        if limit.saturating_sub(offset) >= wide(RECORD_LEN_MIN)
+            && let Some(start) = self.offset_in_block(offset, RECORD_LEN_MIN)
         {
-            return self.took(record.len, offset, limit);
+            match record.read(&self.block, start, self.seed, self.trust()) {
+                Ok(()) => return self.took(record.len, offset, limit),
+                Err(RecordFault::Bad(fault)) => return Err(self.file.corrupt(offset, fault)),
+                Err(RecordFault::Short { .. }) => {}
+            }
         }
         self.read_anew(record, offset, limit)
     }
@@ -318,6 +328,10 @@ impl Window {
     fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Checked>> {
         let Some(blocks) = self.blocks() else { return Ok(None) };
         match &self.reading {
+            // It came by already, and is counted once.
+            Reading::Ahead { cell_len, .. } if self.has_read_in_cell_of(offset, *cell_len) => {
+                Ok(None)
+            }
             Reading::Ahead { len, cell_len } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
             }
@@ -333,10 +347,6 @@ impl Window {
                     return Ok(found);
                 }
                 blocks.for_record(&self.file, offset, limit, self.point_len())
-            }
-            // It came by already, and is counted once.
-            Reading::Ahead { cell_len, .. } if self.has_read_in_cell_of(offset, *cell_len) => {
-                Ok(None)
             }
             // Who has just begun may stop soon.
             _ => blocks.for_point(&self.file, offset, limit),
