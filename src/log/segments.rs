@@ -254,7 +254,9 @@ impl Segments {
         if visible.address.segment == file.base() {
             return Ok(visible.address.offset);
         }
-        file.full_len()
+        // One that nothing follows yet may grow: what recovery by another process has begun is known
+        // before anything in it is visible.
+        if self.after(file.base()).is_none() { file.len() } else { file.full_len() }
     }
 
     /// Begins to read at the first record of the segment that begins at `base`.
@@ -337,5 +339,41 @@ impl Segments {
             (Some(end), Some(other)) if same(end, other) => Ok(moved),
             _ => Err(file.corrupt(moved.offset(), Fault("the records that were there before"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::SimulatedDirectory;
+    use crate::segment::name_of;
+    use crate::types::Timestamp;
+
+    /// Its length was taken for that of a segment that is full, and what was appended later for damage.
+    #[test]
+    fn a_segment_that_was_begun_and_is_not_visible_may_still_grow() {
+        let directory: Arc<dyn Directory> = Arc::new(SimulatedDirectory::new());
+        directory.create_folder(FOLDER).unwrap();
+        let key = StoreKey { id: StoreId::from_bytes([3; 16]), seed: 5 };
+        let base = Position::new(7);
+        let address = Address { segment: Position::START, offset: 500 };
+        let visible = LogEnd {
+            position: Position::new(9),
+            address,
+            checksum: 1,
+            recorded_at: Timestamp::MIN,
+        };
+        let file = directory.replace(&name_of(base), &[]).unwrap();
+        file.write_all_at(&[0; 100], 0).unwrap();
+        let bases = vec![Position::START];
+        let segments = Segments::new(Arc::clone(&directory), key, bases, visible);
+        let begun = Arc::new(SegmentFile::open_to_read(&*directory, key, base).unwrap());
+        segments.add(Arc::clone(&begun));
+        assert_eq!(segments.limit(&begun).unwrap(), 100);
+        file.write_all_at(&[0; 100], 100).unwrap();
+        assert_eq!(segments.limit(&begun).unwrap(), 200);
+        // Once another follows, it is full.
+        segments.bases.write().push(Position::new(20));
+        assert_eq!(segments.limit(&begun).unwrap(), 200);
     }
 }
