@@ -7,7 +7,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -297,6 +297,139 @@ fn a_reader_goes_on_where_recovery_has_moved_what_it_saw() {
     assert!(cursor.next().is_none());
     assert_eq!(reader.read_all().map(Result::unwrap).count(), 5);
     std::mem::forget(store);
+}
+
+/// It was found by what had been looked at before, and was always one behind.
+#[test]
+fn a_stream_is_read_backwards_from_what_is_there_now() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = buffered().open(&path).unwrap();
+    let reader = buffered().open_read_only(&path).unwrap();
+    let last = || reader.read_stream("talk").backwards().next().map(|event| event.unwrap());
+    assert!(last().is_none());
+    for text in ["first", "second"] {
+        say(&store, text);
+        assert_eq!(last().unwrap().payload(), text.as_bytes());
+    }
+}
+
+/// A store that was recovered after a kill elsewhere, and what a reader of the first one finds in its
+/// place: what it saw was moved to a segment of its own.
+struct Moved {
+    path: PathBuf,
+    killed: PathBuf,
+    recovered: Store,
+}
+
+impl Moved {
+    /// Recovers `killed`, a copy of the store at `path`, which gets what that writes.
+    fn recover(path: &Path, killed: &Path, options: &Options) -> Self {
+        let recovered = options.open(killed).unwrap();
+        let moved = Self { path: path.to_owned(), killed: killed.to_owned(), recovered };
+        assert_eq!(segments(killed).len(), 2);
+        moved.copy_last();
+        let cut_len = fs::metadata(&segments(killed)[0]).unwrap().len();
+        let cut = fs::OpenOptions::new().write(true).open(&segments(path)[0]).unwrap();
+        cut.set_len(cut_len).unwrap();
+        moved
+    }
+
+    fn say(&self, text: &str) {
+        say(&self.recovered, text);
+        self.recovered.sync().unwrap();
+        self.copy_last();
+    }
+
+    fn copy_last(&self) {
+        let last = segments(&self.killed).pop().unwrap();
+        let to = self.path.join("log").join(last.file_name().unwrap());
+        if to.exists() {
+            write_over(&to, &fs::read(last).unwrap());
+        } else {
+            fs::copy(last, to).unwrap();
+        }
+    }
+}
+
+/// A store with some events that are durable, and some that are not, and as it is left by a kill.
+fn killed_writer(place: &Path, durable_count: u64, count: u64) -> (PathBuf, PathBuf) {
+    let (path, killed) = (place.join("s"), place.join("killed"));
+    let store = buffered().open(&path).unwrap();
+    (0..durable_count).for_each(|n| say(&store, &format!("durable {n}")));
+    store.sync().unwrap();
+    wait_for(&Options::new().open_read_only(&path).unwrap(), durable_count - 1);
+    (0..count).for_each(|n| say(&store, &format!("seen {n}")));
+    copy(&path, &killed);
+    std::mem::forget(store);
+    (path, killed)
+}
+
+/// It had read the zeroes behind the last event with it, and took them for damage.
+#[test]
+fn a_cursor_that_has_crossed_into_what_was_moved_reads_what_is_appended_there() {
+    let place = place();
+    let (path, killed) = killed_writer(place.path(), 30, 3);
+    let reader = buffered().open_read_only(&path).unwrap();
+    let mut cursor = reader.read_all();
+    assert_eq!(cursor.by_ref().count(), 33);
+    let moved = Moved::recover(&path, &killed, &buffered().segment_len_max(64 << 10));
+    for n in 0..20 {
+        let text = format!("new {n}");
+        moved.say(&text);
+        assert_eq!(cursor.next().unwrap().unwrap().payload(), text.as_bytes(), "{n}");
+    }
+    assert!(cursor.next().is_none());
+    assert_eq!(reader.read_all().map(Result::unwrap).count(), 53);
+}
+
+/// It read where its segment was cut, and said that to be damage.
+#[test]
+fn a_cursor_in_the_middle_of_what_is_moved_reads_on() {
+    let positions = |events: &mut dyn Iterator<Item = annals::Result<annals::Event>>| {
+        events.map(|event| event.unwrap().position().get()).collect::<Vec<_>>()
+    };
+    let place = place();
+    let (path, killed) = killed_writer(place.path(), 1, 3_000);
+    let reader = buffered().open_read_only(&path).unwrap();
+    let (mut forwards, mut backwards) = (reader.read_all(), reader.read_all().backwards());
+    assert_eq!(positions(&mut forwards.by_ref().take(2)), [0, 1]);
+    assert_eq!(positions(&mut backwards.by_ref().take(2)), [3_000, 2_999]);
+    let _moved = Moved::recover(&path, &killed, &small());
+    assert_eq!(positions(&mut forwards), (2..=3_000).collect::<Vec<_>>());
+    assert_eq!(positions(&mut backwards), (0..2_999).rev().collect::<Vec<_>>());
+    assert_eq!(reader.read_all().map(Result::unwrap).count(), 3_001);
+    assert_eq!(reader.stream_end("talk").unwrap().get(), 3_001);
+}
+
+/// Nothing told it to look: no more was durable than before.
+#[test]
+fn what_only_a_consumer_vouches_for_is_read_where_recovery_has_moved_it() {
+    let place = place();
+    let (path, killed) = (place.path().join("s"), place.path().join("killed"));
+    let store = buffered().open(&path).unwrap();
+    say(&store, "noted");
+    store.sync().unwrap();
+    wait_for(&Options::new().open_read_only(&path).unwrap(), 0);
+    let note = fs::read(path.join("durable")).unwrap();
+    (0..3).for_each(|n| say(&store, &format!("committed {n}")));
+    let mut consumer = store.consumer("c").open().unwrap();
+    assert_eq!(consumer.by_ref().map(Result::unwrap).count(), 4);
+    consumer.commit_delivered().unwrap();
+    copy(&path, &killed);
+    std::mem::forget((consumer, store));
+    // As if the kill had come before that was noted.
+    for path in [&path, &killed] {
+        fs::write(path.join("durable"), &note).unwrap();
+    }
+    let reader = Options::new().open_read_only(&path).unwrap();
+    assert_eq!(end(&reader), 4);
+    let mut cursor = reader.read_all();
+    assert_eq!(cursor.by_ref().count(), 4);
+    let _moved = Moved::recover(&path, &killed, &small());
+    assert_eq!(end(&reader), 4);
+    assert!(cursor.next().is_none());
+    assert_eq!(reader.read_all().map(Result::unwrap).count(), 4);
 }
 
 #[test]

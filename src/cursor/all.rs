@@ -10,7 +10,7 @@ use crate::cursor::backwards::BACKWARDS_COUNT_MAX;
 use crate::cursor::filter::Filter;
 use crate::cursor::times::Times;
 use crate::cursor::{Direction, Source, StreamCursor};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, EventView};
 use crate::segment::Scanner;
 use crate::types::{Position, Timestamp};
@@ -207,7 +207,7 @@ impl Cursor {
             Direction::Forwards => {
                 let from = self.from.unwrap_or_default();
                 let Some(time) = self.times.since else { return Ok(Place::at(from)) };
-                let scanner = source.scanner_at(time, visible)?;
+                let scanner = source.read_or_look(|| source.scanner_at(time, visible))?;
                 let found = scanner.as_ref().map_or(visible, Scanner::position);
                 let mut place = Place::at(found.max(from));
                 if let Some(scanner) = scanner.filter(|_| found >= from) {
@@ -218,7 +218,8 @@ impl Cursor {
             Direction::Backwards => {
                 let from = self.from.unwrap_or(visible).min(visible);
                 let Some(time) = self.times.until else { return Ok(Place::at(from)) };
-                source.position_at(time).map(|found| Place::at(found.min(from)))
+                let found = source.read_or_look(|| source.position_at(time))?;
+                Ok(Place::at(found.min(from)))
             }
         }
     }
@@ -329,7 +330,13 @@ impl Place {
         while self.position < self.stop || self.look_up(source)? {
             let Some(scanner) = &mut self.scanner else { return Ok(()) };
             while self.position < self.stop {
-                let time = scanner.advance(self.limit)?;
+                let time = match scanner.advance(self.limit) {
+                    Err(error @ Error::Corrupt { .. }) => {
+                        self.go_on_where_moved(source, error)?;
+                        break;
+                    }
+                    advanced => advanced?,
+                };
                 if times.ends_before(time) {
                     // What follows is later still. Asked again, the cursor must find the same.
                     self.scanner = None;
@@ -357,7 +364,8 @@ impl Place {
         loop {
             source.check_open()?;
             if self.before.is_empty() {
-                self.before = source.events_before(self.position, self.before_count)?;
+                let read = || source.events_before(self.position, self.before_count);
+                self.before = source.read_or_look(read)?;
                 self.before_count = (2 * self.before_count).min(BACKWARDS_COUNT_MAX);
             }
             let event = self.before.pop_back();
@@ -380,10 +388,19 @@ impl Place {
         }
         let scanner = match self.scanner.take() {
             Some(scanner) => source.segments().cross(scanner)?,
-            None => source.locate(self.position)?,
+            None => source.read_or_look(|| source.locate(self.position))?,
         };
         self.take_scanner(source, scanner, visible)?;
         Ok(true)
+    }
+
+    /// Gets ready to go on where recovery by another process has moved what is next; `error` is what is
+    /// wrong with it where it was, if that is all there is.
+    fn go_on_where_moved(&mut self, source: &Source, error: Error) -> Result<()> {
+        let Some(scanner) = self.scanner.take() else { return Err(error) };
+        let Some(scanner) = source.find_moved(scanner)? else { return Err(error) };
+        let visible = source.visible()?.position;
+        self.take_scanner(source, scanner, visible)
     }
 
     /// Goes on with `scanner`, which stands at `position`, up to `visible`.

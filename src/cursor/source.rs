@@ -15,6 +15,7 @@ use crate::index::{Index, IndexFault, Mark, Seek};
 #[cfg(feature = "async")]
 use crate::log::WakerId;
 use crate::log::{Segments, Tracker};
+use crate::segment::Scanner;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Address, LogEnd, NameHash, NameKind, Position, Revision, check_name};
 
@@ -113,6 +114,31 @@ impl Source {
         Ok(self.segments.visible())
     }
 
+    /// What `read` gives; if it comes upon damage, what it gives once it was looked whether recovery by
+    /// another process has moved what was there.
+    pub(super) fn read_or_look<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        match read() {
+            Err(Error::Corrupt { .. }) if self.tracker.is_some() => {
+                self.visible()?;
+                read()
+            }
+            other => other,
+        }
+    }
+
+    /// Goes on with what `scanner` has come to as damage, if recovery by another process has moved it
+    /// meanwhile.
+    pub(super) fn find_moved(&self, scanner: Scanner) -> Result<Option<Scanner>> {
+        if self.tracker.is_none() {
+            return Ok(None);
+        }
+        self.visible()?;
+        let place = |scanner: &Scanner| (scanner.segment(), std::ptr::from_ref(scanner.file()));
+        let before = place(&scanner);
+        let after = self.segments.cross(scanner)?;
+        Ok(Some(after).filter(|after| place(after) != before))
+    }
+
     /// Waits until an event at `position` is visible, for `timeout` at most; says whether it is.
     pub(crate) fn wait_for(&self, position: Position, timeout: Duration) -> Result<bool> {
         let is_over = || self.closed.load(Ordering::SeqCst);
@@ -195,7 +221,7 @@ impl Source {
             self.wait_until_visible();
             return Ok(end);
         }
-        self.scan_stream_end(stream)
+        self.read_or_look(|| self.scan_stream_end(stream))
     }
 
     /// The ends of several streams, whose names were checked and have these hashes: of what is

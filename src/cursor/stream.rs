@@ -240,7 +240,9 @@ impl StreamCursor {
     }
 
     fn begin(&self) -> Result<Place> {
-        self.source.check_open()?;
+        // Where the stream ends is told of what is visible: what another process has written since
+        // comes first.
+        self.source.visible()?;
         let from = self.from.unwrap_or_default();
         // Forwards, the end of the stream matters only for finding a time.
         let revision = match (self.direction, self.times) {

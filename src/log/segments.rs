@@ -33,8 +33,8 @@ pub(crate) struct Segments {
     bases: RwLock<Vec<Position>>,
     /// Files used last, the most recent at the back.
     open: Mutex<VecDeque<Arc<SegmentFile>>>,
-    /// Whether there may be others in the place of some that readers have.
-    are_files_renewed: AtomicBool,
+    /// Whether another process writes, which may put others in the place of files that readers have.
+    are_tracked: AtomicBool,
     visible: RwLock<LogEnd>,
     /// How many wait for the visible end to move.
     waiter_count: AtomicU64,
@@ -72,7 +72,7 @@ impl Segments {
             key,
             bases: RwLock::new(bases),
             open: Mutex::default(),
-            are_files_renewed: AtomicBool::new(false),
+            are_tracked: AtomicBool::new(false),
             visible: RwLock::new(visible),
             waiter_count: AtomicU64::new(0),
             waiting: Mutex::default(),
@@ -81,6 +81,11 @@ impl Segments {
             wakers: Wakers::default(),
             shared: Arc::default(),
         }
+    }
+
+    /// Expects files to be put in the place of others: another process writes.
+    pub(crate) fn expect_renewal(&self) {
+        self.are_tracked.store(true, Ordering::Release);
     }
 
     /// Lets readers share blocks, in `len_max` bytes of memory.
@@ -114,11 +119,16 @@ impl Segments {
     /// Who learns of an event from whoever was told, and asks for the visible end then, finds the
     /// event before it.
     pub(crate) fn publish(&self, end: LogEnd, tell: impl FnOnce()) {
+        self.show(end, tell);
+        self.wake();
+    }
+
+    /// As [`Self::publish`], for who holds what others may ask for when they are woken: they must be
+    /// [woken](Self::wake) after that.
+    pub(crate) fn show(&self, end: LogEnd, tell: impl FnOnce()) {
         let mut visible = self.visible.write();
         tell();
         *visible = end;
-        drop(visible);
-        self.wake();
     }
 
     /// Tells all who wait, for the visible end has moved or there is another reason to look.
@@ -236,11 +246,11 @@ impl Segments {
     /// where they ask what follows.
     pub(crate) fn forget(&self, base: Position) {
         self.open.lock().retain(|file| file.base() != base);
-        self.are_files_renewed.store(true, Ordering::Release);
     }
 
     fn keep_open(&self, file: Arc<SegmentFile>) {
         let mut open = self.open.lock();
+        open.retain(|other| other.base() != file.base());
         open.push_back(file);
         if open.len() > OPEN_FILES_MAX {
             open.pop_front();
@@ -313,7 +323,7 @@ impl Segments {
     /// Goes on in the file that is in the place of the one that `scanner` has read, if there is another
     /// by now.
     fn find_renewed(&self, scanner: Scanner) -> Result<Scanner> {
-        if !self.are_files_renewed.load(Ordering::Acquire) {
+        if !self.are_tracked.load(Ordering::Acquire) {
             return Ok(scanner);
         }
         let file = self.file(scanner.segment())?;
@@ -326,20 +336,31 @@ impl Segments {
     /// Goes on where recovery by another process has moved what `scanner` has read last: to a
     /// segment of its own.
     fn find_moved(&self, scanner: &Scanner) -> Result<Scanner> {
-        let base = self.holding(scanner.position());
-        let mut moved = self.scan(base)?;
-        let file = self.file(base)?;
-        let limit = file.len()?;
-        while moved.position() < scanner.position() {
-            moved.advance(limit)?;
-        }
-        let same = |a: LogEnd, b: LogEnd| a.checksum == b.checksum;
-        match (scanner.end(), moved.end()) {
-            (None, _) => Ok(moved),
-            (Some(end), Some(other)) if same(end, other) => Ok(moved),
-            _ => Err(file.corrupt(moved.offset(), Fault("the records that were there before"))),
-        }
+        let file = self.file(self.holding(scanner.position()))?;
+        let moved = moved_to(&file, scanner.position(), scanner.end().as_ref())?;
+        // It has read what is not visible, too.
+        Ok(moved.go_on_in(file, self.shared()))
     }
+}
+
+/// Begins to read at `position` in `file`, where recovery by another process has moved what was before:
+/// all up to `end`, if that is known.
+pub(super) fn moved_to(
+    file: &Arc<SegmentFile>,
+    position: Position,
+    end: Option<&LogEnd>,
+) -> Result<Scanner> {
+    let link = Link::from_header(&file.header()?);
+    let mut moved = Scanner::alone(Arc::clone(file), records_start(), link);
+    let limit = file.len()?;
+    while moved.position() < position {
+        moved.advance(limit)?;
+    }
+    let is_same = |end: &LogEnd| moved.end().is_some_and(|other| other.checksum == end.checksum);
+    if end.is_none_or(is_same) {
+        return Ok(moved);
+    }
+    Err(file.corrupt(moved.offset(), Fault("the records that were there before")))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::log::Segments;
 use crate::log::recover::{start_of_last, witnessed_end};
-use crate::log::segments::list_bases;
+use crate::log::segments::{list_bases, moved_to};
 use crate::options::Durability;
 use crate::segment::{SegmentFile, Window, records_start};
 use crate::sync::Mutex;
@@ -57,6 +57,7 @@ impl Tracker {
         let file = Arc::new(SegmentFile::open_to_read(&*directory, key, last)?);
         let start = start_of_last(&*directory, &file)?;
         let segments = Arc::new(Segments::new(directory, key, bases, start));
+        segments.expect_renewal();
         let tracker = Self { segments, shown, last_offset: Mutex::new(None) };
         tracker.refresh()?;
         Ok(tracker)
@@ -73,6 +74,17 @@ impl Tracker {
     /// [`Error::Corrupt`] if something is not there any more that was shown or was durable.
     pub(crate) fn refresh(&self) -> Result<()> {
         let mut last_offset = self.last_offset.lock();
+        let before = self.segments.visible();
+        let refreshed = self.show_more(&mut last_offset);
+        drop(last_offset);
+        // Whoever is woken may look again at once.
+        if self.segments.visible() != before {
+            self.segments.wake();
+        }
+        refreshed
+    }
+
+    fn show_more(&self, last_offset: &mut Option<u64>) -> Result<()> {
         let directory = &**self.segments.directory();
         let noted = match self.shown {
             Durability::Sync => witnessed_end(directory, self.segments.store())?,
@@ -80,9 +92,9 @@ impl Tracker {
         };
         let mut end = self.segments.visible();
         loop {
-            end = self.scan_on(end, noted, &mut last_offset)?;
+            end = self.scan_on(end, noted, last_offset)?;
             if end.position > self.segments.visible().position {
-                self.segments.publish(end, || ());
+                self.segments.show(end, || ());
             }
             match self.next_segment(&end)? {
                 Some(next) => (end, *last_offset) = (next, None),
@@ -109,25 +121,25 @@ impl Tracker {
             *last_offset = scanned.last_offset;
             return Ok(scanned.end);
         }
-        if scanned.stopped_by.is_some()
+        // What was shown may be elsewhere, whether there is more or not.
+        let is_last_there = self.check_last(&end, *last_offset);
+        if (scanned.stopped_by.is_some() || is_last_there.is_err())
             && let Some(moved) = self.find_moved(&end)?
         {
             *last_offset = None;
-            self.segments.publish(moved, || ());
             return self.scan_on(moved, noted, last_offset);
         }
         match (scanned.stopped_by, self.shown) {
             // It is known to be durable, and it is not there.
             (Some(error), Durability::Sync) if self.next_segment(&end)?.is_none() => Err(error),
-            (Some(_), Durability::Buffered) => self.check_last(&end, *last_offset).map(|()| end),
-            _ => Ok(end),
+            _ => is_last_there.map(|()| end),
         }
     }
 
     /// Reads whole batches from `end` on, none of which ends after `target`.
     fn scan(&self, mut end: LogEnd, target: Position) -> Result<Scanned> {
         let mut scanner = self.segments.scan_from(&end)?;
-        let limit = self.segments.file(end.address.segment)?.len()?;
+        let limit = scanner.file().len()?;
         let mut last_offset = None;
         while scanner.position() < target {
             let offset = scanner.offset();
@@ -145,25 +157,28 @@ impl Tracker {
         Ok(Scanned { end, last_offset, stopped_by: None })
     }
 
-    /// Where `end` is now, if whoever has recovered the log has begun another segment with what was
-    /// not durable before it.
+    /// Finds where `end` is now, if whoever has recovered the log has begun another segment with what
+    /// was not durable before it, and shows that.
     fn find_moved(&self, end: &LogEnd) -> Result<Option<LogEnd>> {
         let (directory, key) = (&**self.segments.directory(), self.segments.key());
         let mut bases = list_bases(directory)?;
         bases.retain(|base| end.address.segment < *base && *base < end.position);
-        if bases.is_empty() {
-            return Ok(None);
+        let open = |base| SegmentFile::open_to_read(directory, key, base).map(Arc::new);
+        let files = bases.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+        let Some(last) = files.last() else { return Ok(None) };
+        let moved = moved_to(last, end.position, Some(end))?.end();
+        if let Some(moved) = moved {
+            // Who asks how far a segment goes finds all of this, or nothing.
+            self.segments
+                .show(moved, || files.into_iter().for_each(|file| self.segments.add(file)));
         }
-        for base in bases {
-            self.segments.add(Arc::new(SegmentFile::open_to_read(directory, key, base)?));
-        }
-        Ok(self.segments.cross(self.segments.scan_from(end)?)?.end())
+        Ok(moved)
     }
 
     /// The highest durable end that a record after `end` names; `end`, if there is none.
     fn highest_witness(&self, end: &LogEnd) -> Result<Position> {
         let mut scanner = self.segments.scan_from(end)?;
-        let limit = self.segments.file(end.address.segment)?.len()?;
+        let limit = scanner.file().len()?;
         let mut highest = end.position;
         loop {
             match scanner.read(limit) {
