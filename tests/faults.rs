@@ -362,6 +362,31 @@ fn a_full_disk_while_recovering_does_not_stop_it() {
     }
 }
 
+/// The new segment had its name then, and the log went on in the old one.
+#[test]
+fn a_folder_that_has_no_room_while_recovering_costs_nothing_that_is_appended_then() {
+    let mut opened_count = 0;
+    for after in 0..12 {
+        let disk = Simulation::new();
+        let append = |store: &Store, n, durability| {
+            let batch = Batch::new().append("s", Expected::Any, [NewEvent::bytes("t", payload(n))]);
+            store.append_batch(batch.durability(durability)).is_ok()
+        };
+        let store = disk.open(&options()).unwrap();
+        assert!((0..22).all(|n| append(&store, n, Durability::Sync)));
+        assert!((22..23).all(|n| append(&store, n, Durability::Buffered)));
+        let disk = disk.restart();
+        disk.inject(Fault::next(Call::SyncFolder, ErrorKind::StorageFull).after(after));
+        let Ok(store) = disk.open(&options()) else { continue };
+        opened_count += 1;
+        let count = 23 + (23..26).take_while(|n| append(&store, *n, Durability::Sync)).count();
+        let store = disk.restart().open(&options()).unwrap();
+        let found = payloads(&store);
+        assert_eq!(found[..count], (0..count).map(payload).collect::<Vec<_>>(), "{after}");
+    }
+    assert!(opened_count > 0);
+}
+
 /// Nothing was promised of it, but it was seen.
 #[test]
 fn what_is_seen_after_recovering_on_a_full_disk_stays() {

@@ -344,10 +344,13 @@ impl Moved {
     fn copy_last(&self) {
         let last = segments(&self.killed).pop().unwrap();
         let to = self.path.join("log").join(last.file_name().unwrap());
+        // Zeroes are written ahead, sooner or later.
+        let mut bytes = fs::read(last).unwrap();
+        bytes.resize(bytes.len().next_multiple_of(8 << 10), 0);
         if to.exists() {
-            write_over(&to, &fs::read(last).unwrap());
+            write_over(&to, &bytes);
         } else {
-            fs::copy(last, to).unwrap();
+            fs::write(to, bytes).unwrap();
         }
     }
 }
@@ -373,7 +376,7 @@ fn a_cursor_that_has_crossed_into_what_was_moved_reads_what_is_appended_there() 
     let reader = buffered().open_read_only(&path).unwrap();
     let mut cursor = reader.read_all();
     assert_eq!(cursor.by_ref().count(), 33);
-    let moved = Moved::recover(&path, &killed, &buffered().segment_len_max(64 << 10));
+    let moved = Moved::recover(&path, &killed, &Options::new().segment_len_max(64 << 10));
     for n in 0..20 {
         let text = format!("new {n}");
         moved.say(&text);
@@ -466,6 +469,9 @@ fn what_is_no_store_or_damaged_is_refused() {
     assert!(matches!(open(&path), Err(Error::Corrupt { .. })));
     fs::write(&last, &bytes).unwrap();
     assert_eq!(open(&path).unwrap(), book.end());
+    fs::write(path.join("repairing"), b"").unwrap();
+    assert!(matches!(open(&path), Err(Error::RepairUnfinished { .. })));
+    fs::remove_file(path.join("repairing")).unwrap();
     fs::remove_file(segments(&path).remove(0)).unwrap();
     assert!(matches!(open(&path), Err(Error::Corrupt { .. })));
 }

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::log::{Tracker, read_meta};
 use crate::options::Options;
+use crate::store::refuse_unfinished_repair;
 use crate::types::{Position, Revision, StoreId, Timestamp};
 
 /// A store that is only read, and that follows what another process appends to it.
@@ -50,7 +51,8 @@ impl Options {
     /// Opens the store at `path` for reading alone, beside whoever has it open.
     ///
     /// With [`Durability::Sync`](crate::Durability::Sync), the default, events are seen some ten
-    /// milliseconds after they are durable, and none that a crash takes back. With
+    /// milliseconds after they are durable, and none that a crash takes back. If the writer is killed in
+    /// these milliseconds, they are seen once the next one has appended. With
     /// [`Durability::Buffered`](crate::Durability::Buffered) all whole batches are seen that are in the
     /// files, at once; if the writer takes one back, because its disk is full or after a crash,
     /// whoever has seen it gets [`Error::Corrupt`]. Of the other options
@@ -60,7 +62,7 @@ impl Options {
     ///
     /// [`Error::NotAStore`] if there is none at `path`, [`Error::NewerFormat`],
     /// [`Error::CorruptFile`] if `store.meta` is damaged, [`Error::Corrupt`] if the end of the log is,
-    /// [`Error::Io`].
+    /// [`Error::RepairUnfinished`], [`Error::Io`].
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<ReadOnlyStore> {
         self.check()?;
         self.open_read_only_in(Arc::new(DiskDirectory::new(path.as_ref())))
@@ -72,6 +74,7 @@ impl Options {
             other => other?,
         };
         let meta = meta.ok_or_else(|| Error::NotAStore { path: directory.path().to_owned() })?;
+        refuse_unfinished_repair(&*directory)?;
         let tracker = Tracker::open(Arc::clone(&directory), meta.key, self.durability)?;
         tracker.segments().share_blocks(self.read_cache_len);
         let no_index = Index::unavailable(meta.key.id, self.index_options());

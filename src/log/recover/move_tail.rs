@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::SegmentHeader;
 use crate::log::recover::UnrecoveredLog;
 use crate::log::recover::act::{copy_range, has_no_room};
-use crate::segment::{Link, Scanner, SegmentFile, records_start};
+use crate::segment::{Link, Scanner, SegmentFile, name_of, records_start};
 use crate::types::{Address, LogEnd, Position};
 
 /// A segment whose durable part is smaller than this part of a full one is copied: there are not
@@ -48,7 +48,13 @@ impl UnrecoveredLog {
             chain: proven.checksum,
         };
         match SegmentFile::create_with(&*self.directory, self.key, &header, &records) {
-            Err(Error::Io { source, .. }) if has_no_room(&source) => Ok(None),
+            Err(Error::Io { source, .. }) if has_no_room(&source) => {
+                // It may have its name all the same. The next opening would take it for the last one.
+                let path = self.directory.path_of(&name_of(header.base));
+                SegmentFile::remove(&*self.directory, header.base)
+                    .map_err(Error::io("remove", &path))?;
+                Ok(None)
+            }
             created => {
                 let file = created?;
                 self.go_on_in(header.base, start);
