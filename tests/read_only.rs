@@ -435,6 +435,35 @@ fn what_only_a_consumer_vouches_for_is_read_where_recovery_has_moved_it() {
     assert_eq!(reader.read_all().map(Result::unwrap).count(), 4);
 }
 
+/// It stood at the start of that for good. A writer takes a segment back whose folder it cannot sync.
+#[test]
+fn a_segment_that_was_begun_and_taken_back_is_forgotten() {
+    let place = place();
+    let (path, other) = (place.path().join("s"), place.path().join("other"));
+    let store = buffered().open(&path).unwrap();
+    (0..100).for_each(|n| say(&store, &n.to_string()));
+    copy(&path, &other);
+    let reader = buffered().open_read_only(&path).unwrap();
+    let mut cursor = reader.read_all();
+    assert_eq!(cursor.by_ref().count(), 100);
+    let full = small().open(&other).unwrap();
+    say(&full, "elsewhere");
+    let begun = segments(&other).pop().unwrap();
+    assert_eq!(base_of(&begun), 100);
+    let begun_here = path.join("log").join(begun.file_name().unwrap());
+    fs::write(&begun_here, &fs::read(&begun).unwrap()[..64]).unwrap();
+    for _ in 0..3 {
+        assert_eq!(end(&reader), 100);
+        assert!(cursor.next().is_none());
+    }
+    fs::remove_file(begun_here).unwrap();
+    for n in 100..110 {
+        say(&store, &n.to_string());
+        assert_eq!(cursor.next().unwrap().unwrap().payload(), n.to_string().as_bytes());
+    }
+    assert_eq!(reader.read_all().map(Result::unwrap).count(), 110);
+}
+
 #[test]
 fn a_store_without_notes_shows_what_its_records_say_to_be_durable() {
     let place = place();

@@ -90,17 +90,30 @@ impl Tracker {
             Durability::Sync => witnessed_end(directory, self.segments.store())?,
             Durability::Buffered => Some(Position::new(u64::MAX)),
         };
-        let mut end = self.segments.visible();
+        let (mut end, mut offset) = (self.segments.visible(), *last_offset);
         loop {
-            end = self.scan_on(end, noted, last_offset)?;
+            end = self.scan_on(end, noted, &mut offset)?;
             if end.position > self.segments.visible().position {
-                self.segments.show(end, || ());
+                self.show(end)?;
+            }
+            // Of a segment that was only begun nothing is kept: it may be taken back.
+            if end.address.segment == self.segments.visible().address.segment {
+                *last_offset = offset;
             }
             match self.next_segment(&end)? {
-                Some(next) => (end, *last_offset) = (next, None),
+                Some(next) => (end, offset) = (next, None),
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Shows what is before `end`, and with it the segment that it is in.
+    fn show(&self, end: LogEnd) -> Result<()> {
+        let base = end.address.segment;
+        let is_known = self.segments.holding(base) == base;
+        let file = if is_known { None } else { Some(self.segments.file(base)?) };
+        self.segments.show(end, || file.into_iter().for_each(|file| self.segments.add(file)));
+        Ok(())
     }
 
     /// Reads on from `end` in its segment, up to what may be shown.
@@ -205,9 +218,6 @@ impl Tracker {
         let header = file.header()?;
         if header.chain != end.checksum || header.recorded_before != end.recorded_at {
             return Ok(None);
-        }
-        if self.segments.after(end.address.segment).is_none() {
-            self.segments.add(Arc::new(file));
         }
         let address = Address { segment: end.position, offset: records_start() };
         Ok(Some(LogEnd { address, ..*end }))
