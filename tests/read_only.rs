@@ -355,17 +355,18 @@ impl Moved {
     }
 }
 
-/// A store with some events that are durable, and some that are not, and as it is left by a kill.
+/// What a kill leaves of a store with some events that are durable, and some that are not: once to be
+/// seen, and once to be recovered.
 fn killed_writer(place: &Path, durable_count: u64, count: u64) -> (PathBuf, PathBuf) {
-    let (path, killed) = (place.join("s"), place.join("killed"));
+    let [path, seen, killed] = ["s", "seen", "killed"].map(|name| place.join(name));
     let store = buffered().open(&path).unwrap();
     (0..durable_count).for_each(|n| say(&store, &format!("durable {n}")));
     store.sync().unwrap();
     wait_for(&Options::new().open_read_only(&path).unwrap(), durable_count - 1);
     (0..count).for_each(|n| say(&store, &format!("seen {n}")));
+    copy(&path, &seen);
     copy(&path, &killed);
-    std::mem::forget(store);
-    (path, killed)
+    (seen, killed)
 }
 
 /// It had read the zeroes behind the last event with it, and took them for damage.
@@ -405,11 +406,41 @@ fn a_cursor_in_the_middle_of_what_is_moved_reads_on() {
     assert_eq!(reader.stream_end("talk").unwrap().get(), 3_001);
 }
 
+/// It was taken for something that was moved, again and again, for each look opened the file anew.
+#[test]
+fn damage_in_the_last_segment_is_told() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = buffered().open(&path).unwrap();
+    (0..100).for_each(|n| say(&store, &format!("event {n}")));
+    store.close().unwrap();
+    let segment = segments(&path).remove(0);
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.windows(8).position(|window| window == b"event 50").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    for options in [Options::new(), buffered()] {
+        let reader = options.open_read_only(&path).unwrap();
+        let (told, is_told) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let found: Vec<_> = reader.read_all().collect();
+            let backwards: Vec<_> = reader.read_all().backwards().collect();
+            told.send((found, backwards, reader.stream_end("none"))).unwrap();
+        });
+        let (found, backwards, end) = is_told.recv_timeout(LONG).unwrap();
+        assert_eq!(found.len(), 51);
+        for last in [found.last(), backwards.last()] {
+            assert!(matches!(last, Some(Err(Error::Corrupt { .. }))), "{last:?}");
+        }
+        assert!(matches!(end, Err(Error::Corrupt { .. })));
+    }
+}
+
 /// Nothing told it to look: no more was durable than before.
 #[test]
 fn what_only_a_consumer_vouches_for_is_read_where_recovery_has_moved_it() {
     let place = place();
-    let (path, killed) = (place.path().join("s"), place.path().join("killed"));
+    let [path, seen, killed] = ["s", "seen", "killed"].map(|name| place.path().join(name));
     let store = buffered().open(&path).unwrap();
     say(&store, "noted");
     store.sync().unwrap();
@@ -419,17 +450,16 @@ fn what_only_a_consumer_vouches_for_is_read_where_recovery_has_moved_it() {
     let mut consumer = store.consumer("c").open().unwrap();
     assert_eq!(consumer.by_ref().map(Result::unwrap).count(), 4);
     consumer.commit_delivered().unwrap();
-    copy(&path, &killed);
-    std::mem::forget((consumer, store));
-    // As if the kill had come before that was noted.
-    for path in [&path, &killed] {
-        fs::write(path.join("durable"), &note).unwrap();
+    for killed in [&seen, &killed] {
+        copy(&path, killed);
+        // As if the kill had come before that was noted.
+        fs::write(killed.join("durable"), &note).unwrap();
     }
-    let reader = Options::new().open_read_only(&path).unwrap();
+    let reader = Options::new().open_read_only(&seen).unwrap();
     assert_eq!(end(&reader), 4);
     let mut cursor = reader.read_all();
     assert_eq!(cursor.by_ref().count(), 4);
-    let _moved = Moved::recover(&path, &killed, &small());
+    let _moved = Moved::recover(&seen, &killed, &small());
     assert_eq!(end(&reader), 4);
     assert!(cursor.next().is_none());
     assert_eq!(reader.read_all().map(Result::unwrap).count(), 4);

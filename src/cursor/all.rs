@@ -218,8 +218,7 @@ impl Cursor {
             Direction::Backwards => {
                 let from = self.from.unwrap_or(visible).min(visible);
                 let Some(time) = self.times.until else { return Ok(Place::at(from)) };
-                let found = source.read_or_look(|| source.position_at(time))?;
-                Ok(Place::at(found.min(from)))
+                source.position_at(time).map(|found| Place::at(found.min(from)))
             }
         }
     }
@@ -399,7 +398,7 @@ impl Place {
     fn go_on_where_moved(&mut self, source: &Source, error: Error) -> Result<()> {
         let Some(scanner) = self.scanner.take() else { return Err(error) };
         let Some(scanner) = source.find_moved(scanner)? else { return Err(error) };
-        let visible = source.visible()?.position;
+        let visible = source.segments().visible().position;
         self.take_scanner(source, scanner, visible)
     }
 

@@ -87,7 +87,7 @@ impl Source {
     /// there is none.
     pub(crate) fn position_at(&self, time: Timestamp) -> Result<Position> {
         let visible = self.visible()?.position;
-        let found = self.scanner_at(time, visible)?;
+        let found = self.read_or_look(|| self.scanner_at(time, visible))?;
         Ok(found.map_or(visible, |scanner| scanner.position()))
     }
 

@@ -133,10 +133,14 @@ impl Source {
             return Ok(None);
         }
         self.visible()?;
-        let place = |scanner: &Scanner| (scanner.segment(), std::ptr::from_ref(scanner.file()));
-        let before = place(&scanner);
-        let after = self.segments.cross(scanner)?;
-        Ok(Some(after).filter(|after| place(after) != before))
+        let mut moved = self.segments.cross(scanner)?;
+        let limit = self.segments.limit(moved.file())?;
+        // Only what is there shows that it was moved: another file may have the same damage.
+        match moved.peek(limit) {
+            Ok(_) => Ok(Some(moved)),
+            Err(Error::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits until an event at `position` is visible, for `timeout` at most; says whether it is.

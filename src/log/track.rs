@@ -22,9 +22,13 @@ const LAST_LEN: usize = 4 << 10;
 /// How far a scan has come, and why it has not come farther.
 struct Scanned {
     end: LogEnd,
-    /// Offset of the record before `end`, if it was read.
-    last_offset: Option<u64>,
+    /// The record before `end`, if it was read.
+    last: Option<Address>,
     stopped_by: Option<Error>,
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 /// Finds out how far a log has come, again and again.
@@ -32,8 +36,17 @@ struct Scanned {
 pub(crate) struct Tracker {
     segments: Arc<Segments>,
     shown: Durability,
-    /// Held by the one who looks: offset of the record before what is shown, if it was read.
-    last_offset: Mutex<Option<u64>>,
+    /// Held by the one who looks.
+    seen: Mutex<Seen>,
+}
+
+/// What is known of what is shown.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The last record that was read and is shown.
+    last: Option<Address>,
+    /// Bytes in its file when it was found there again.
+    len: Option<u64>,
 }
 
 impl Tracker {
@@ -58,7 +71,7 @@ impl Tracker {
         let start = start_of_last(&*directory, &file)?;
         let segments = Arc::new(Segments::new(directory, key, bases, start));
         segments.expect_renewal();
-        let tracker = Self { segments, shown, last_offset: Mutex::new(None) };
+        let tracker = Self { segments, shown, seen: Mutex::default() };
         tracker.refresh()?;
         Ok(tracker)
     }
@@ -73,10 +86,10 @@ impl Tracker {
     ///
     /// [`Error::Corrupt`] if something is not there any more that was shown or was durable.
     pub(crate) fn refresh(&self) -> Result<()> {
-        let mut last_offset = self.last_offset.lock();
+        let mut seen = self.seen.lock();
         let before = self.segments.visible();
-        let refreshed = self.show_more(&mut last_offset);
-        drop(last_offset);
+        let refreshed = self.show_more(&mut seen);
+        drop(seen);
         // Whoever is woken may look again at once.
         if self.segments.visible() != before {
             self.segments.wake();
@@ -84,30 +97,27 @@ impl Tracker {
         refreshed
     }
 
-    fn show_more(&self, last_offset: &mut Option<u64>) -> Result<()> {
+    fn show_more(&self, seen: &mut Seen) -> Result<()> {
         let directory = &**self.segments.directory();
         let noted = match self.shown {
             Durability::Sync => witnessed_end(directory, self.segments.store())?,
             Durability::Buffered => Some(Position::new(u64::MAX)),
         };
-        let (mut end, mut offset) = (self.segments.visible(), *last_offset);
+        let mut end = self.segments.visible();
         loop {
-            end = self.scan_on(end, noted, &mut offset)?;
+            end = self.scan_on(end, noted, seen)?;
             if end.position > self.segments.visible().position {
                 self.show(end)?;
             }
-            // Of a segment that was only begun nothing is kept: it may be taken back.
-            if end.address.segment == self.segments.visible().address.segment {
-                *last_offset = offset;
-            }
             match self.next_segment(&end)? {
-                Some(next) => (end, offset) = (next, None),
+                Some(next) => end = next,
                 None => return Ok(()),
             }
         }
     }
 
-    /// Shows what is before `end`, and with it the segment that it is in.
+    /// Shows what is before `end`, and with it the segment that it is in: one that was only begun may
+    /// be taken back.
     fn show(&self, end: LogEnd) -> Result<()> {
         let base = end.address.segment;
         let is_known = self.segments.holding(base) == base;
@@ -117,12 +127,7 @@ impl Tracker {
     }
 
     /// Reads on from `end` in its segment, up to what may be shown.
-    fn scan_on(
-        &self,
-        end: LogEnd,
-        noted: Option<Position>,
-        last_offset: &mut Option<u64>,
-    ) -> Result<LogEnd> {
+    fn scan_on(&self, end: LogEnd, noted: Option<Position>, seen: &mut Seen) -> Result<LogEnd> {
         let target = noted.map_or_else(|| self.highest_witness(&end), Ok)?;
         let mut scanned = self.scan(end, target)?;
         if scanned.end.position == end.position && end.position < target {
@@ -131,16 +136,15 @@ impl Tracker {
             scanned = self.scan(end, target)?;
         }
         if scanned.end.position > end.position {
-            *last_offset = scanned.last_offset;
+            *seen = Seen { last: scanned.last, len: None };
             return Ok(scanned.end);
         }
         // What was shown may be elsewhere, whether there is more or not.
-        let is_last_there = self.check_last(&end, *last_offset);
+        let is_last_there = self.check_last(&end, seen);
         if (scanned.stopped_by.is_some() || is_last_there.is_err())
             && let Some(moved) = self.find_moved(&end)?
         {
-            *last_offset = None;
-            return self.scan_on(moved, noted, last_offset);
+            return self.scan_on(moved, noted, seen);
         }
         match (scanned.stopped_by, self.shown) {
             // It is known to be durable, and it is not there.
@@ -153,21 +157,21 @@ impl Tracker {
     fn scan(&self, mut end: LogEnd, target: Position) -> Result<Scanned> {
         let mut scanner = self.segments.scan_from(&end)?;
         let limit = scanner.file().len()?;
-        let mut last_offset = None;
+        let mut last = None;
         while scanner.position() < target {
-            let offset = scanner.offset();
+            let address = Address { segment: scanner.segment(), offset: scanner.offset() };
             match scanner.advance(limit) {
                 Ok(_) => {}
                 Err(error @ Error::Corrupt { .. }) => {
-                    return Ok(Scanned { end, last_offset, stopped_by: Some(error) });
+                    return Ok(Scanned { end, last, stopped_by: Some(error) });
                 }
                 Err(error) => return Err(error),
             }
             if let Some(later) = scanner.end().filter(|end| end.position <= target) {
-                (end, last_offset) = (later, Some(offset));
+                (end, last) = (later, Some(address));
             }
         }
-        Ok(Scanned { end, last_offset, stopped_by: None })
+        Ok(Scanned { end, last, stopped_by: None })
     }
 
     /// Finds where `end` is now, if whoever has recovered the log has begun another segment with what
@@ -176,8 +180,14 @@ impl Tracker {
         let (directory, key) = (&**self.segments.directory(), self.segments.key());
         let mut bases = list_bases(directory)?;
         bases.retain(|base| end.address.segment < *base && *base < end.position);
-        let open = |base| SegmentFile::open_to_read(directory, key, base).map(Arc::new);
-        let files = bases.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+        let mut files = Vec::new();
+        for base in bases {
+            match SegmentFile::open_to_read(directory, key, base) {
+                // It was taken back.
+                Err(error) if is_missing(&error) => {}
+                opened => files.push(Arc::new(opened?)),
+            }
+        }
         let Some(last) = files.last() else { return Ok(None) };
         let moved = moved_to(last, end.position, Some(end))?.end();
         if let Some(moved) = moved {
@@ -210,9 +220,7 @@ impl Tracker {
         }
         let (directory, key) = (self.segments.directory(), self.segments.key());
         let file = match SegmentFile::open_to_read(&**directory, key, end.position) {
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                return Ok(None);
-            }
+            Err(error) if is_missing(&error) => return Ok(None),
             other => other?,
         };
         let header = file.header()?;
@@ -225,12 +233,23 @@ impl Tracker {
 
     /// Makes sure that the record before `end`, which was shown, is still there. What was written
     /// and not synced may be taken back: by a writer whose disk is full, or by recovery.
-    fn check_last(&self, end: &LogEnd, last_offset: Option<u64>) -> Result<()> {
-        let Some(offset) = last_offset else { return Ok(()) };
+    fn check_last(&self, end: &LogEnd, seen: &mut Seen) -> Result<()> {
         let base = end.address.segment;
-        let mut window = Window::new(self.segments.file(base)?, LAST_LEN);
+        let Some(Address { offset, .. }) = seen.last.filter(|last| last.segment == base) else {
+            return Ok(());
+        };
+        let file = self.segments.file(base)?;
+        let len = Some(file.len()?);
+        // What is durable can only be cut away, once it is elsewhere.
+        if self.shown == Durability::Sync && seen.len == len {
+            return Ok(());
+        }
+        let mut window = Window::new(file, LAST_LEN);
         match window.record_at(offset, end.address.offset) {
-            Ok(last) if last.checksum == end.checksum => Ok(()),
+            Ok(last) if last.checksum == end.checksum => {
+                seen.len = len;
+                Ok(())
+            }
             Ok(_) | Err(Error::Corrupt { .. }) => {
                 let expected = "the record that was seen last";
                 Err(Error::Corrupt { segment: base, offset, expected })
