@@ -330,11 +330,11 @@ impl Place {
             let Some(scanner) = &mut self.scanner else { return Ok(()) };
             while self.position < self.stop {
                 let time = match scanner.advance(self.limit) {
-                    Err(error @ Error::Corrupt { .. }) => {
+                    Ok(time) => time,
+                    Err(error) => {
                         self.go_on_where_moved(source, error)?;
                         break;
                     }
-                    advanced => advanced?,
                 };
                 if times.ends_before(time) {
                     // What follows is later still. Asked again, the cursor must find the same.
@@ -395,8 +395,10 @@ impl Place {
 
     /// Gets ready to go on where recovery by another process has moved what is next; `error` is what is
     /// wrong with it where it was, if that is all there is.
+    #[cold]
     fn go_on_where_moved(&mut self, source: &Source, error: Error) -> Result<()> {
-        let Some(scanner) = self.scanner.take() else { return Err(error) };
+        let is_damage = matches!(error, Error::Corrupt { .. });
+        let Some(scanner) = self.scanner.take().filter(|_| is_damage) else { return Err(error) };
         let Some(scanner) = source.find_moved(scanner)? else { return Err(error) };
         let visible = source.segments().visible().position;
         self.take_scanner(source, scanner, visible)

@@ -191,26 +191,22 @@ impl Window {
     /// [`Error::Corrupt`](crate::Error::Corrupt) if there is no whole record.
     pub(crate) fn record_at(&mut self, offset: u64, limit: u64) -> Result<Record> {
         let mut record = Record::none();
-        self.read(&mut record, offset, limit).map(|()| record)
+        self.read_anew(&mut record, offset, limit).map(|()| record)
     }
 
     /// As [`Self::record_at`], into `record`.
     #[inline]
     pub(crate) fn read(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
         // As almost always.
-        if limit.saturating_sub(offset) >= wide(RECORD_LEN_MIN)
-            && let Some(start) = self.offset_in_block(offset, RECORD_LEN_MIN)
+        if let Some(start) = self.offset_in_block(offset, RECORD_LEN_MIN)
+            && record.read(&self.block, start, self.seed, self.trust()).is_ok()
         {
-            match record.read(&self.block, start, self.seed, self.trust()) {
-                Ok(()) => return self.took(record.len, offset, limit),
-                Err(RecordFault::Bad(fault)) => return Err(self.file.corrupt(offset, fault)),
-                Err(RecordFault::Short { .. }) => {}
-            }
+            return self.took(record.len, offset, limit);
         }
         self.read_anew(record, offset, limit)
     }
 
-    /// As [`Self::read`], where another block may be needed.
+    /// As [`Self::read`], where another block may be needed, or there may be no record.
     fn read_anew(&mut self, record: &mut Record, offset: u64, limit: u64) -> Result<()> {
         let mut needed = RECORD_LEN_MIN;
         // A first read may show that the record is longer than what was read.
