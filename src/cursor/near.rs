@@ -2,7 +2,6 @@
 
 use crate::cursor::Source;
 use crate::cursor::page::{Page, Run};
-use crate::cursor::source::is_missing;
 use crate::error::{Error, Result};
 use crate::event::EventView;
 use crate::format::Record;
@@ -61,7 +60,7 @@ impl Source {
         };
         if !near.as_ref().is_some_and(is_near) {
             let window = match self.segments.window(address.segment) {
-                Err(error) if is_missing(&error) => return Ok(false),
+                Err(error) if error.is_missing_file() => return Ok(false),
                 other => other?,
             };
             *near = Some(Near {

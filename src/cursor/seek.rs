@@ -4,7 +4,6 @@
 //! is checked by itself. Where the index has no answer, or a wrong one, a segment is read.
 
 use crate::cursor::Source;
-use crate::cursor::source::is_missing;
 use crate::error::{Error, Result};
 use crate::index::{Mark, Seek};
 use crate::segment::{Scanner, find_record};
@@ -131,7 +130,7 @@ impl Source {
                 return Err(error);
             }
             Ok(_) | Err(Error::Corrupt { .. }) => {}
-            Err(error) if is_missing(&error) => {}
+            Err(error) if error.is_missing_file() => {}
             Err(error) => return Err(error),
         }
         self.break_index();

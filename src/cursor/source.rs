@@ -2,7 +2,6 @@
 //!
 //! Where the index has no answer, or a wrong one, the log is scanned: slower, and right.
 
-use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 #[cfg(feature = "async")]
@@ -26,11 +25,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// Whether a stream can have this name. The index is asked for no other.
 fn is_name(stream: &str) -> bool {
     check_name(NameKind::Stream, stream).is_ok()
-}
-
-/// Whether an error says that there is no such segment.
-pub(super) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 /// What cursors of a store share.

@@ -3,7 +3,6 @@
 //! Owns what is shown of it. Reads only, and takes no lock: what the writer does in which order is
 //! what makes this right.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::directory::Directory;
@@ -25,10 +24,6 @@ struct Scanned {
     /// The record before `end`, if it was read.
     last: Option<Address>,
     stopped_by: Option<Error>,
-}
-
-fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 /// Finds out how far a log has come, again and again.
@@ -184,7 +179,7 @@ impl Tracker {
         for base in bases {
             match SegmentFile::open_to_read(directory, key, base) {
                 // It was taken back.
-                Err(error) if is_missing(&error) => {}
+                Err(error) if error.is_missing_file() => {}
                 opened => files.push(Arc::new(opened?)),
             }
         }
@@ -220,7 +215,7 @@ impl Tracker {
         }
         let (directory, key) = (self.segments.directory(), self.segments.key());
         let file = match SegmentFile::open_to_read(&**directory, key, end.position) {
-            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) if error.is_missing_file() => return Ok(None),
             other => other?,
         };
         let header = file.header()?;
