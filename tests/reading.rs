@@ -302,8 +302,6 @@ fn damage_is_reported_by_every_reader_that_touches_it_and_by_none_that_does_not(
     }
     for _ in 0..6 {
         assert_eq!(store.read_all().from(BAD + 1).map(Result::unwrap).count(), 299);
-        let back: Vec<_> = store.read_all().backwards().take_while(Result::is_ok).collect();
-        assert!(back.len() <= 299);
         let error = store.read_all().from(BAD).next().unwrap().unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }));
     }
@@ -311,6 +309,42 @@ fn damage_is_reported_by_every_reader_that_touches_it_and_by_none_that_does_not(
     for (n, stream) in STREAMS.iter().enumerate() {
         let read = store.read_stream(stream).filter(Result::is_err).count();
         assert_eq!(read, usize::from(n == bad), "{stream}");
+    }
+}
+
+/// What was read with the damage was not given either, and without an index nothing in its segment.
+#[test]
+fn who_reads_backwards_is_given_all_that_is_behind_damage() {
+    let place = place();
+    let path = place.path().join("s");
+    let store = Options::new().open(&path).unwrap();
+    let text = |n: u64| format!("event number {n} of a stream");
+    for n in 0..600 {
+        store.append("a", Expected::Any, [NewEvent::text("t", text(n))]).unwrap();
+    }
+    store.close().unwrap();
+    let bad = [3, 5, 300, 303, 590];
+    for n in bad {
+        damage(&path, text(n).as_bytes());
+    }
+    let store = Options::new().open(&path).unwrap();
+    let reader = Options::new().open_read_only(&path).unwrap();
+    for end in [600, 597, 595, 590, 500, 304, 303, 302, 300, 299, 6, 5, 4, 3, 2] {
+        let last_bad = bad.iter().rev().find(|n| **n < end);
+        for mut cursor in [store.read_all(), reader.read_all()].map(|all| all.backwards().from(end))
+        {
+            let mut given = 0;
+            while let Some(Ok(event)) = cursor.next() {
+                given += 1;
+                assert_eq!(event.position().get(), end - given);
+            }
+            assert_eq!(given, end - last_bad.map_or(0, |n| n + 1), "from {end}");
+            assert_eq!(cursor.next_position().get(), end - given);
+            assert!(cursor.next().is_none());
+        }
+        let of_stream = store.read_stream("a").backwards().from(end).take_while(Result::is_ok);
+        let given = u64::try_from(of_stream.count()).unwrap();
+        assert_eq!(given, end - last_bad.map_or(0, |n| n + 1), "of the stream, from {end}");
     }
 }
 

@@ -1,12 +1,11 @@
 //! The cursor over all events.
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cursor::backwards::BACKWARDS_COUNT_MAX;
+use crate::cursor::backwards::Before;
 use crate::cursor::filter::Filter;
 use crate::cursor::times::Times;
 use crate::cursor::{Direction, Source, StreamCursor};
@@ -14,9 +13,6 @@ use crate::error::{Error, Result};
 use crate::event::{Event, EventView};
 use crate::segment::Scanner;
 use crate::types::{Position, Timestamp};
-
-/// How many events are read first to be given out backwards; twice as many each time.
-const BACKWARDS_COUNT_MIN: u64 = 16;
 
 /// Reads all events of a store, in the order of their positions or against it.
 ///
@@ -66,10 +62,8 @@ struct Place {
     limit: u64,
     /// Position at which `scanner` must look up again what follows.
     stop: Position,
-    /// Events just before `position`, for reading backwards.
-    before: VecDeque<Event>,
-    /// How many of them to read next time.
-    before_count: u64,
+    /// What is just before `position`, for reading backwards.
+    before: Before,
     failed: bool,
     /// Whether all that it may give was given, whatever is appended.
     is_over: bool,
@@ -105,7 +99,8 @@ impl Cursor {
         self
     }
 
-    /// Gives the events from the last to the first.
+    /// Gives the events from the last to the first. It reads some ahead: up to 1,024, or 4 MiB of
+    /// them.
     #[must_use]
     pub fn backwards(mut self) -> Self {
         self.direction = Direction::Backwards;
@@ -294,7 +289,9 @@ impl Cursor {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`](crate::Error::Closed), also if the store is closed meanwhile.
+    /// [`Error::Closed`](crate::Error::Closed), also if the store is closed meanwhile. With a
+    /// [`ReadOnlyStore`](crate::ReadOnlyStore), which reads to learn what is new, also
+    /// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Io`](crate::Error::Io).
     pub fn wait(&self, timeout: Duration) -> Result<bool> {
         let next = self.next_position();
         match self.direction {
@@ -312,8 +309,7 @@ impl Place {
             scanner: None,
             limit: 0,
             stop: position,
-            before: VecDeque::new(),
-            before_count: BACKWARDS_COUNT_MIN,
+            before: Before::default(),
             failed: false,
             is_over: false,
         }
@@ -362,12 +358,7 @@ impl Place {
     ) -> Result<()> {
         loop {
             source.check_open()?;
-            if self.before.is_empty() {
-                let read = || source.events_before(self.position, self.before_count);
-                self.before = source.read_or_look(read)?;
-                self.before_count = (2 * self.before_count).min(BACKWARDS_COUNT_MAX);
-            }
-            let event = self.before.pop_back();
+            let event = self.before.pop(source, self.position)?;
             let Some(event) = event.filter(|event| !times.begins_after(event.recorded_at())) else {
                 self.is_over = true;
                 return Ok(());

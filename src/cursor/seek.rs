@@ -3,6 +3,8 @@
 //! The index knows a place before it; from there the headers of records lead on, and what is found
 //! is checked by itself. Where the index has no answer, or a wrong one, a segment is read.
 
+use std::ops::Range;
+
 use crate::cursor::Source;
 use crate::error::{Error, Result};
 use crate::index::{Mark, Seek};
@@ -28,7 +30,9 @@ impl Source {
             }
             // Either the mark is wrong or the log is: without it, the error tells.
             match self.advance(self.segments.scan(base)?, position) {
-                Err(error @ Error::Corrupt { .. }) => return self.behind(error, base, position),
+                Err(error @ Error::Corrupt { .. }) => {
+                    return self.behind(error, base, &(position..position.next()));
+                }
                 other => {
                     let mut scanner = other?;
                     // What is damaged at the position itself is for the reader to find.
@@ -40,7 +44,9 @@ impl Source {
             }
         }
         match self.advance(self.segments.scan(base)?, position) {
-            Err(error @ Error::Corrupt { .. }) => self.behind(error, base, position),
+            Err(error @ Error::Corrupt { .. }) => {
+                self.behind(error, base, &(position..position.next()))
+            }
             other => other,
         }
     }
@@ -58,17 +64,21 @@ impl Source {
         Ok(scanner)
     }
 
-    /// Begins to read at `position` behind damage, or fails with `error` if no record stands
-    /// there.
-    fn behind(&self, error: Error, base: Position, position: Position) -> Result<Scanner> {
+    /// Begins to read at the first of `wanted` that stands behind damage in the segment that begins at
+    /// `base`, or fails with `error`, which says where that is, if none does.
+    pub(super) fn behind(
+        &self,
+        error: Error,
+        base: Position,
+        wanted: &Range<Position>,
+    ) -> Result<Scanner> {
         let Error::Corrupt { segment, offset, .. } = &error else { return Err(error) };
-        if *segment != base {
+        if *segment != base || wanted.is_empty() {
             return Err(error);
         }
         let file = self.segments.file(base)?;
         let limit = self.segments.limit(&file)?;
-        let start = offset.saturating_add(1);
-        let found = find_record(&file, start, limit, &(position..position.next()))?;
+        let found = find_record(&file, offset.saturating_add(1), limit, wanted)?;
         let (offset, position) = found.ok_or(error)?;
         self.segments.scan_at(Address { segment: base, offset }, position)
     }

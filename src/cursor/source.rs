@@ -15,7 +15,7 @@ use crate::index::{Index, IndexFault, Mark, Seek};
 use crate::log::WakerId;
 use crate::log::{Segments, Tracker};
 use crate::segment::Scanner;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, Ordering};
 use crate::types::{Address, LogEnd, NameHash, NameKind, Position, Revision, check_name};
 
 /// How long to wait before looking again at what another process writes: about as long as it takes
@@ -32,8 +32,6 @@ fn is_name(stream: &str) -> bool {
 pub(crate) struct Source {
     pub(super) segments: Arc<Segments>,
     index: Arc<LaterIndex>,
-    /// Places in one segment, some way apart, for reading it backwards without the index.
-    pub(super) milestones: Mutex<Vec<(Address, Position)>>,
     closed: AtomicBool,
     /// Finds out what another process has written, if that is who writes.
     tracker: Option<Tracker>,
@@ -44,11 +42,9 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(segments: Arc<Segments>, index: Arc<LaterIndex>) -> Self {
-        let milestones = Mutex::default();
         Self {
             segments,
             index,
-            milestones,
             closed: AtomicBool::new(false),
             tracker: None,
             #[cfg(feature = "async")]
@@ -110,7 +106,7 @@ impl Source {
 
     /// What `read` gives; if it comes upon damage, what it gives once it was looked whether recovery by
     /// another process has moved what was there.
-    pub(super) fn read_or_look<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+    pub(super) fn read_or_look<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
         match read() {
             Err(Error::Corrupt { .. }) if self.tracker.is_some() => {
                 self.visible()?;
