@@ -341,7 +341,8 @@ fn an_event_is_put_aside_before_its_place_is_passed() {
     // Nothing is durable of the list: so nothing is committed either.
     disk.inject(Fault::next(Call::Rename, std::io::ErrorKind::StorageFull).after(1).forever());
     let workers = Workers::new(1).on_failure(OnFailure::Park);
-    let group = run(&store, workers, |_| Err("never".to_owned()));
+    let consumer = store.consumer("e").open().unwrap();
+    let group = consumer.run(workers, |_| Err("never".to_owned())).unwrap();
     assert_error!(group.wait(), Error::Io { .. });
     disk.heal();
     assert_eq!(position(&store), 0);
@@ -510,11 +511,62 @@ fn code_of_others_that_panics_ends_the_workers_and_is_told() {
     is_told(group.unwrap().wait(), "no words");
     // A pause that no clock can tell is a long one.
     let workers = Workers::new(1).retries(1, Duration::MAX..=Duration::MAX);
-    let group = run(&store, workers, |_| Err("never".to_owned()));
+    let consumer = store.consumer("e").open().unwrap();
+    let group = consumer.run(workers, |_| Err("never".to_owned())).unwrap();
     let deadline = Instant::now() + LONG;
     while group.stats().failed_count < 3 {
         assert!(Instant::now() < deadline, "{group:?}");
         thread::sleep(Duration::from_millis(1));
     }
     group.stop(LONG).unwrap();
+}
+
+/// What was read together with the damage was handled by nobody, however often the workers were run.
+#[test]
+fn what_is_before_damage_is_handled_before_the_workers_end_for_it() {
+    let disk = Simulation::new();
+    let store = disk.open(&Options::new()).unwrap();
+    for n in 0..200 {
+        let event = NewEvent::text("t", format!("event {n}."));
+        store.append(&format!("s-{}", n % 7), Expected::Any, [event]).unwrap();
+    }
+    store.close().unwrap();
+    let (name, mut bytes) =
+        disk.files().into_iter().find(|(name, _)| name.starts_with("log/")).unwrap();
+    let at = bytes.windows(10).position(|window| window == b"event 150.").unwrap();
+    bytes[at] ^= 1;
+    disk.put(&name, bytes);
+    let store = disk.open(&Options::new()).unwrap();
+    for by_stream in [false, true] {
+        let consumer = store.consumer(if by_stream { "s" } else { "c" });
+        let consumer = if by_stream { consumer.stream("s-3") } else { consumer };
+        let (tell, told): (Sender<u64>, _) = channel();
+        let tell = Mutex::new(tell);
+        let group = consumer.open().unwrap().run(Workers::new(2), move |delivery| {
+            thread::sleep(Duration::from_micros(200));
+            tell.lock().unwrap().send(delivery.event().position().get())
+        });
+        assert_error!(group.unwrap().wait(), Error::Corrupt { .. });
+        let told: BTreeSet<_> = told.into_iter().collect();
+        assert!(told.into_iter().eq((0..150).filter(|n| !by_stream || n % 7 == 3)));
+        let places = store.consumers().unwrap();
+        assert!(places.iter().all(|consumer| consumer.committed.get() == 150));
+    }
+}
+
+#[test]
+fn what_is_before_an_event_without_a_key_is_handled_before_the_workers_end_for_it() {
+    let (_, store) = store_of(40, 4);
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&handled);
+    let workers = Workers::new(2).key(|event| {
+        assert!(event.position() != Position::new(30), "no key");
+        event.stream().to_owned()
+    });
+    let group = run(&store, workers, move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
+    assert_error!(group.wait(), Error::HandlerFailed { position, .. } if position.get() == 30);
+    assert_eq!((handled.load(Ordering::Relaxed), position(&store)), (30, 30));
 }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::cursor::{Cursor, Filter, StreamCursor};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::types::Position;
 
@@ -24,6 +24,8 @@ pub(super) struct Feed {
     cursor: Cursor,
     filter: Filter,
     catching_up: CatchingUp,
+    /// What has ended it, if that was not told yet: what was read before comes first.
+    error: Option<Error>,
     failed: bool,
 }
 
@@ -48,13 +50,14 @@ pub(super) struct Read {
 impl Feed {
     /// Gives what `filter` takes, from where `cursor` stands, which is over all events.
     pub(super) fn new(cursor: Cursor, filter: Filter) -> Self {
-        Self { cursor, filter, catching_up: CatchingUp::Undecided, failed: false }
+        Self { cursor, filter, catching_up: CatchingUp::Undecided, error: None, failed: false }
     }
 
     /// Goes to another place.
     pub(super) fn put(&mut self, position: Position) {
         self.cursor.put(position);
         self.catching_up = CatchingUp::Undecided;
+        self.error = None;
         self.failed = false;
     }
 
@@ -91,24 +94,44 @@ impl Feed {
         }
     }
 
-    /// Reads up to `count_max` events to be given, of up to `looked_at_max` in the log.
+    /// Reads up to `count_max` events to be given, of up to `looked_at_max` in the log. An error comes
+    /// after all that was read before it.
     pub(super) fn read(&mut self, count_max: usize, looked_at_max: usize) -> Result<Read> {
+        let mut events = Vec::new();
         if self.failed {
-            return Ok(Read { events: Vec::new(), is_all: true });
+            return Ok(Read { events, is_all: true });
         }
-        let read = self.read_on(count_max, looked_at_max);
-        self.failed = read.is_err();
-        read
+        let read = match self.error.take() {
+            Some(error) => Err(error),
+            None => self.read_on(&mut events, count_max, looked_at_max),
+        };
+        match read {
+            Ok(is_all) => Ok(Read { events, is_all }),
+            Err(error) if events.is_empty() => {
+                self.failed = true;
+                Err(error)
+            }
+            Err(error) => {
+                self.error = Some(error);
+                Ok(Read { events, is_all: false })
+            }
+        }
     }
 
-    fn read_on(&mut self, count_max: usize, looked_at_max: usize) -> Result<Read> {
+    /// Adds to `events`, and says whether everything was read that there was.
+    fn read_on(
+        &mut self,
+        events: &mut Vec<Event>,
+        count_max: usize,
+        looked_at_max: usize,
+    ) -> Result<bool> {
         if matches!(self.catching_up, CatchingUp::Undecided) {
             self.catching_up = self.decide()?;
         }
         let CatchingUp::ByStream(stream, position) = &mut self.catching_up else {
-            return self.read_log(count_max, looked_at_max);
+            return self.read_log(events, count_max, looked_at_max);
         };
-        let (mut events, mut looked_at_count) = (Vec::new(), 0);
+        let mut looked_at_count = 0;
         while events.len() < count_max && looked_at_count < looked_at_max {
             // Looked at first: what the stream has before that is found.
             let visible = stream.visible_end()?;
@@ -124,7 +147,7 @@ impl Feed {
                 events.push(event);
             }
         }
-        Ok(Read { events, is_all: false })
+        Ok(false)
     }
 
     /// Whether to read the stream or the log.
@@ -142,8 +165,13 @@ impl Feed {
         Ok(if is_sparse { CatchingUp::ByStream(Box::new(stream), from) } else { CatchingUp::ByLog })
     }
 
-    fn read_log(&mut self, count_max: usize, looked_at_max: usize) -> Result<Read> {
-        let (mut events, mut looked_at_count) = (Vec::new(), 0);
+    fn read_log(
+        &mut self,
+        events: &mut Vec<Event>,
+        count_max: usize,
+        looked_at_max: usize,
+    ) -> Result<bool> {
+        let mut looked_at_count = 0;
         let mut is_all = true;
         self.cursor.visit(|event| {
             looked_at_count += 1;
@@ -156,7 +184,7 @@ impl Feed {
             is_all = false;
             ControlFlow::Break(())
         })?;
-        Ok(Read { events, is_all })
+        Ok(is_all)
     }
 
     /// Waits until there may be an event, for `timeout` at most; says whether there may.

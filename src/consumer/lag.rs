@@ -15,7 +15,8 @@ pub struct Lag {
     pub event_count: u64,
     /// Bytes of segment files from the first of them to the end.
     pub len: u64,
-    /// How long ago the first of them was recorded; zero if there is none, or if the clock says so.
+    /// How long ago the first of them was recorded that is not damaged; zero if there is none, or if
+    /// the clock says so.
     pub time: Duration,
 }
 
@@ -31,7 +32,11 @@ pub(super) fn lag(source: &Source, place: &Place, now: Timestamp) -> Result<Lag>
     let mut scanner = source.locate(from)?;
     scanner = source.segments().cross(scanner)?;
     let limit = source.segments().limit(scanner.file())?;
-    let recorded_at = scanner.peek(limit)?;
+    let recorded_at = scanner.peek(limit).or_else(|error| {
+        // A consumer that damage holds up stands right before it, and is to be seen there.
+        let wanted = scanner.position().next()..end.position;
+        source.behind(error, scanner.segment(), &wanted)?.peek(limit)
+    })?;
     let len = len_between(source, (scanner.segment(), scanner.offset()), &end)?;
     let ns = now.as_nanos().saturating_sub(recorded_at.as_nanos());
     let time = Duration::from_nanos(u64::try_from(ns).unwrap_or(0));

@@ -66,7 +66,7 @@ impl Source {
 
     /// Begins to read at the first of `wanted` that stands behind damage in the segment that begins at
     /// `base`, or fails with `error`, which says where that is, if none does.
-    pub(super) fn behind(
+    pub(crate) fn behind(
         &self,
         error: Error,
         base: Position,

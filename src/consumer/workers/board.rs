@@ -213,6 +213,11 @@ impl Board {
         });
     }
 
+    /// Whether anything is to be handled, or is being handled.
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queues.is_empty()
+    }
+
     /// Whether another worker would find something to do, or to wait for.
     pub(super) fn has_more(&self) -> bool {
         !self.ready.is_empty() || !self.delayed.is_empty()

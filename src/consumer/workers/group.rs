@@ -115,8 +115,8 @@ impl WorkerGroup {
     /// # Errors
     ///
     /// [`Error::HandlerFailed`] if that is why, with [`OnFailure::Stop`](crate::OnFailure::Stop);
-    /// [`Error::TakenOver`]; what committing or reading has failed with. If the store was closed, that
-    /// is no error.
+    /// [`Error::TakenOver`]; what committing has failed with; what reading has failed with, once all that
+    /// was read before is handled. If the store was closed, that is no error.
     pub fn wait(mut self) -> Result<()> {
         self.is_done = true;
         self.join();

@@ -30,13 +30,39 @@ impl Shared {
             let Read { events, is_all } = feed.read(room, LOOKED_AT_COUNT_MAX)?;
             let end = feed.next_position();
             let events = events.into_iter().filter(|event| !parked.contains(&event.position()));
-            let jobs = events.map(|event| self.job(event)).collect::<Result<Vec<_>>>()?;
-            self.hand_on(jobs, end);
+            self.hand_on_all(events, end)?;
             if is_all {
                 self.consumers.source.wait_for_unless(end, || self.is_stopping())?;
             }
         }
         Ok(())
+    }
+
+    /// Hands on `events`, before which and between which nothing is to be handled up to `end`; up to the
+    /// first one whose key cannot be told.
+    fn hand_on_all(&self, events: impl Iterator<Item = Event>, end: Position) -> Result<()> {
+        let mut jobs = Vec::new();
+        for event in events {
+            let position = event.position();
+            match self.job(event) {
+                Ok(job) => jobs.push(job),
+                Err(error) => {
+                    self.hand_on(jobs, position);
+                    return Err(error);
+                }
+            }
+        }
+        self.hand_on(jobs, end);
+        Ok(())
+    }
+
+    /// Waits until all that was handed on is handled, or until it is to stop.
+    pub(super) fn wait_until_handled(&self) {
+        let mut progress = self.board.lock();
+        while progress.board.has_queued() && !self.is_stopping() {
+            // What is handled is committed, and then there is room.
+            self.room.wait(&mut progress);
+        }
     }
 
     /// Hands on what was not done when later events were, but what is put aside.

@@ -210,7 +210,12 @@ impl Shared {
     pub(super) fn run(&self, role: Role, consumer: Arc<Consumer>) {
         let _ending = Ending(self);
         let done = match role {
-            Role::Reader => self.read(&consumer),
+            Role::Reader => self.read(&consumer).inspect_err(|error| {
+                // What is sound before it is not held up by what is not, however often it is run.
+                if !matches!(error, Error::Closed) {
+                    self.wait_until_handled();
+                }
+            }),
             Role::Committer => self.commit(),
         };
         match done {
