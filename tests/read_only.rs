@@ -7,14 +7,15 @@
 mod common;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use annals::simulation::Simulation;
+use annals::simulation::{Call, Fault, Simulation};
 use annals::{Durability, Error, Expected, NewEvent, Options, ReadOnlyStore, Store};
-use common::{Book, Seen, all_files, base_of, copy, crash, place, segments, small};
+use common::{Book, Seen, all_files, assert_error, base_of, copy, crash, place, segments, small};
 
 /// Longer than any wait in these tests should take.
 const LONG: Duration = Duration::from_secs(60);
@@ -515,4 +516,27 @@ fn what_is_no_store_or_damaged_is_refused() {
     fs::remove_file(path.join("repairing")).unwrap();
     fs::remove_file(segments(&path).remove(0)).unwrap();
     assert!(matches!(open(&path), Err(Error::Corrupt { .. })));
+}
+
+/// It was not over after the error, and gave it a second time.
+#[test]
+fn following_is_over_once_what_another_process_writes_cannot_be_read() {
+    let disk = Simulation::new();
+    let store = disk.open(&Options::new()).unwrap();
+    say(&store, "one");
+    let mut failed_count = 0;
+    for after in 0..20 {
+        let reader = disk.open_read_only(&Options::new()).unwrap();
+        let mut follow = reader.read_all().follow();
+        while !follow.next_timeout(LONG).unwrap().unwrap().is_caught_up() {}
+        disk.inject(Fault::next(Call::Read, io::ErrorKind::Other).after(after));
+        let next = follow.next_timeout(Duration::ZERO);
+        disk.heal();
+        let Err(error) = next else { continue };
+        failed_count += 1;
+        assert_error!(Err::<(), _>(error), Error::Io { .. });
+        assert!(follow.is_over());
+        assert!(follow.next_timeout(LONG).unwrap().is_none());
+    }
+    assert!(failed_count > 1, "while it reads, and while it waits");
 }

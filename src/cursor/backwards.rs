@@ -141,32 +141,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::cursor::source::tests::without_index;
     use crate::directory::{Directory, SimulatedDirectory};
-    use crate::event::{Expected, NewEvent};
-    use crate::index::{Index, IndexOptions, MemoryTree};
-    use crate::log::{UnrecoveredLog, read_meta};
-    use crate::options::Options;
-    use crate::store::IndexPlace;
+    use crate::event::NewEvent;
 
-    /// Events of `payload_len` bytes each, without an index.
     fn source(count: u64, payload_len: usize) -> Source {
         let directory: Arc<dyn Directory> = Arc::new(SimulatedDirectory::new());
-        let place = IndexPlace::Memory(MemoryTree::default());
-        let store = Options::new().open_in(Arc::clone(&directory), &place).unwrap();
-        for _ in 0..count {
-            let event = NewEvent::bytes("t", vec![7; payload_len]);
-            store.append("a", Expected::Any, [event]).unwrap();
-        }
-        store.close().unwrap();
-        let key = read_meta(&*directory).unwrap().unwrap().key;
-        let (segments, _) = UnrecoveredLog::scan(directory, key).unwrap().look();
-        let options = IndexOptions {
-            checkpoint_event_count: 100,
-            mark_interval_len: 1,
-            cache_len_max: 1 << 20,
-        };
-        let index = Arc::new(Index::unavailable(segments.store(), options));
-        Source::new(Arc::new(segments), Arc::new(index.into()))
+        without_index(&directory, (0..count).map(|_| NewEvent::bytes("t", vec![7; payload_len])))
     }
 
     /// The most events and bytes that are held while `source` is read backwards.

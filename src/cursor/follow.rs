@@ -162,7 +162,7 @@ impl<C: Followable> Follow<C> {
     /// # Errors
     ///
     /// [`Error::Closed`], also if the store is closed meanwhile; [`Error::Corrupt`] and [`Error::Io`]
-    /// from reading, after which it is over.
+    /// from reading. It is over then.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Followed>> {
         // Too far away to be told is never.
         let deadline = Instant::now().checked_add(timeout);
@@ -172,7 +172,12 @@ impl<C: Followable> Follow<C> {
             }
             let left =
                 deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
-            if self.is_over() || !self.cursor.wait_for_next(left)? {
+            if self.is_over() {
+                return Ok(None);
+            }
+            let waited = self.cursor.wait_for_next(left);
+            self.failed = waited.is_err();
+            if !waited? {
                 return Ok(None);
             }
         }

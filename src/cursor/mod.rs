@@ -13,6 +13,7 @@ mod follow_async;
 mod later;
 mod near;
 mod page;
+mod revisions;
 mod seek;
 mod source;
 mod stream;

@@ -289,7 +289,7 @@ impl Source {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::cursor::StreamCursor;
     use crate::directory::{Directory, SimulatedDirectory};
@@ -299,6 +299,26 @@ mod tests {
     use crate::options::Options;
     use crate::store::IndexPlace;
     use crate::types::{Entries, Entry, NameHasher};
+
+    const INDEX: IndexOptions =
+        IndexOptions { checkpoint_event_count: 100, mark_interval_len: 1, cache_len_max: 1 << 20 };
+
+    /// A store with these events of the stream `a`, as it is read without an index.
+    pub(in crate::cursor) fn without_index(
+        directory: &Arc<dyn Directory>,
+        events: impl IntoIterator<Item = NewEvent>,
+    ) -> Source {
+        let place = IndexPlace::Memory(MemoryTree::default());
+        let store = Options::new().open_in(Arc::clone(directory), &place).unwrap();
+        for event in events {
+            store.append("a", Expected::Any, [event]).unwrap();
+        }
+        store.close().unwrap();
+        let key = read_meta(&**directory).unwrap().unwrap().key;
+        let (segments, _) = UnrecoveredLog::scan(Arc::clone(directory), key).unwrap().look();
+        let index = Arc::new(Index::unavailable(segments.store(), INDEX));
+        Source::new(Arc::new(segments), Arc::new(index.into()))
+    }
 
     /// A log with events of the streams `a` and `b` by turns, and where they stand.
     fn log() -> (Segments, Vec<(String, Entry)>) {
@@ -339,13 +359,8 @@ mod tests {
             let other = if stream == "a" { "b" } else { "a" };
             entries.push(other, Entry { hash: hasher.hash(other), ..entry });
         }
-        let options = IndexOptions {
-            checkpoint_event_count: 100,
-            mark_interval_len: 1,
-            cache_len_max: 1 << 20,
-        };
         let tree = Box::new(MemoryTree::default());
-        let index = Index::open(tree, segments.store(), options).unwrap().0;
+        let index = Index::open(tree, segments.store(), INDEX).unwrap().0;
         index.add(&entries, segments.visible());
         let source = Arc::new(Source::new(Arc::new(segments), Arc::new(Arc::new(index).into())));
         assert!(source.index().fault().is_none());

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cursor::filter::Filter;
-use crate::cursor::near::Near;
-use crate::cursor::page::Page;
+use crate::cursor::revisions::{Finding, Revisions};
 use crate::cursor::times::Times;
-use crate::cursor::{Cursor, Direction, Source};
+use crate::cursor::{Direction, Source};
 use crate::error::Result;
 use crate::event::{Event, EventView};
-use crate::index::IndexFault;
 use crate::types::{Position, Revision, Timestamp};
 
 /// Reads the events of one stream, in the order of their revisions or against it.
@@ -34,10 +32,7 @@ use crate::types::{Position, Revision, Timestamp};
 /// ```
 #[derive(Debug)]
 pub struct StreamCursor {
-    source: Arc<Source>,
-    store: Arc<dyn Debug + Send + Sync>,
-    stream: Arc<str>,
-    direction: Direction,
+    revisions: Revisions,
     from: Option<Revision>,
     times: Times,
     filter: Filter,
@@ -47,65 +42,11 @@ pub struct StreamCursor {
 #[derive(Debug)]
 struct Place {
     revision: Revision,
-    /// Addresses of the next revisions in the cursor's direction.
-    page: Page,
-    near: Option<Near>,
-    /// Reads everything, if the index cannot tell where the stream is.
-    scan: Option<Box<Cursor>>,
+    /// Finds the next revisions in the cursor's direction.
+    finding: Finding,
     failed: bool,
     /// Whether all that it may give was given, whatever is appended.
     is_over: bool,
-}
-
-impl Place {
-    fn at(revision: Revision, direction: Direction) -> Self {
-        Self {
-            revision,
-            page: Page::new(direction),
-            near: None,
-            scan: None,
-            failed: false,
-            is_over: false,
-        }
-    }
-}
-
-/// An event of the stream, where it was read.
-enum Found {
-    /// Near the place.
-    Near { position: Position, recorded_at: Timestamp },
-    /// By a scan.
-    Kept(Event),
-}
-
-impl Found {
-    /// The event; `None` if it is not where it was.
-    fn view<'a>(&'a self, near: Option<&'a Near>) -> Option<EventView<'a>> {
-        match self {
-            Self::Near { .. } => near.map(Near::view),
-            Self::Kept(event) => Some(event.view()),
-        }
-    }
-
-    fn position(&self) -> Position {
-        match self {
-            Self::Near { position, .. } => *position,
-            Self::Kept(event) => event.position(),
-        }
-    }
-
-    fn recorded_at(&self) -> Timestamp {
-        match self {
-            Self::Near { recorded_at, .. } => *recorded_at,
-            Self::Kept(event) => event.recorded_at(),
-        }
-    }
-}
-
-impl From<EventView<'_>> for Found {
-    fn from(event: EventView<'_>) -> Self {
-        Self::Near { position: event.position(), recorded_at: event.recorded_at() }
-    }
 }
 
 impl StreamCursor {
@@ -115,10 +56,7 @@ impl StreamCursor {
         stream: &str,
     ) -> Self {
         Self {
-            source,
-            store,
-            stream: stream.into(),
-            direction: Direction::Forwards,
+            revisions: Revisions::new(source, store, stream),
             from: None,
             times: Times::default(),
             filter: Filter::default(),
@@ -140,7 +78,7 @@ impl StreamCursor {
     /// Gives the events from the last to the first.
     #[must_use]
     pub fn backwards(mut self) -> Self {
-        self.direction = Direction::Backwards;
+        self.revisions.direction = Direction::Backwards;
         self.place = None;
         self
     }
@@ -166,7 +104,7 @@ impl StreamCursor {
     /// The stream it reads.
     #[must_use]
     pub fn stream(&self) -> &str {
-        &self.stream
+        &self.revisions.stream
     }
 
     /// The revision it stands before: forwards, the next that it may give; backwards, the last
@@ -184,46 +122,52 @@ impl StreamCursor {
     ///
     /// Those of [`Cursor::visit`].
     pub fn visit(&mut self, mut visit: impl FnMut(EventView<'_>) -> ControlFlow<()>) -> Result<()> {
-        let begun = self.place.take().map_or_else(|| self.begin(), Ok);
-        let mut place = match begun {
-            Ok(place) => place,
-            Err(error) => {
-                let at = Place::at(self.next_revision(), self.direction);
-                self.place = Some(Place { failed: true, ..at });
-                return Err(error);
-            }
-        };
-        let visited = if place.failed { Ok(()) } else { self.visit_from(&mut place, &mut visit) };
-        place.failed |= visited.is_err();
-        self.place = Some(place);
+        if self.place.is_none() {
+            let begun = self.begin();
+            let revision = begun.as_ref().copied().unwrap_or_else(|_| self.next_revision());
+            let finding = Finding::new(self.revisions.direction);
+            let failed = begun.is_err();
+            self.place = Some(Place { revision, finding, failed, is_over: false });
+            begun?;
+        }
+        let Self { revisions, times, filter, place, .. } = self;
+        let Some(place) = place.as_mut().filter(|place| !place.failed) else { return Ok(()) };
+        let visited = place.visit(revisions, times, filter, &mut visit);
+        place.failed = visited.is_err();
         visited
     }
 
     /// Waits until there may be an event to give, for `timeout` at most, and says whether there may,
-    /// as [`Cursor::wait`] does. Forwards, each event of the store is a reason to look at the stream.
+    /// as [`Cursor::wait`] does. Forwards, each event of the store is a reason to look at the stream; and
+    /// where no index tells where the stream ends, as with a
+    /// [`ReadOnlyStore`](crate::ReadOnlyStore), each event that the cursor has not passed may be its.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`](crate::Error::Closed), also if the store is closed meanwhile; and those of
+    /// Those of [`Cursor::wait`], and backwards from the end those of
     /// [`Store::stream_end`](crate::Store::stream_end).
     pub fn wait(&self, timeout: Duration) -> Result<bool> {
+        let Revisions { source, direction, .. } = &self.revisions;
+        if *direction == Direction::Backwards {
+            let is_begun = self.place.is_some() || self.from.is_some();
+            let next = if is_begun { self.next_revision() } else { self.revisions.end()? };
+            return source.check_open().map(|()| next > Revision::START);
+        }
         let deadline = Instant::now().checked_add(timeout);
         loop {
-            let seen = self.source.visible()?.position;
-            let next = self.next_revision();
-            let is_there = match self.direction {
-                Direction::Forwards => self.source.stream_end(&self.stream)? > next,
-                Direction::Backwards if self.place.is_none() && self.from.is_none() => {
-                    self.source.stream_end(&self.stream)? > Revision::START
-                }
-                Direction::Backwards => next > Revision::START,
-            };
-            if is_there || self.direction == Direction::Backwards {
-                return Ok(is_there);
-            }
             let left =
                 deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
-            if !self.source.wait_for(seen, left)? {
+            if let Some(waited) = self.place.as_ref().and_then(|place| place.finding.wait(left)) {
+                return waited;
+            }
+            if !self.revisions.has_index() {
+                return source.wait_for(Position::START, left);
+            }
+            let seen = source.visible()?.position;
+            if self.revisions.end()? > self.next_revision() {
+                return Ok(true);
+            }
+            if !source.wait_for(seen, left)? {
                 return Ok(false);
             }
         }
@@ -236,141 +180,73 @@ impl StreamCursor {
 
     /// What the cursor reads from.
     pub(super) fn source(&self) -> &Arc<Source> {
-        &self.source
+        &self.revisions.source
     }
 
-    fn begin(&self) -> Result<Place> {
+    /// Finds the revision to begin at.
+    fn begin(&self) -> Result<Revision> {
+        let revisions = &self.revisions;
         // Where the stream ends is told of what is visible: what another process has written since
         // comes first.
-        self.source.visible()?;
+        revisions.source.visible()?;
         let from = self.from.unwrap_or_default();
         // Forwards, the end of the stream matters only for finding a time.
-        let revision = match (self.direction, self.times) {
-            (Direction::Forwards, Times { since: None, .. }) => from,
+        match (revisions.direction, self.times) {
+            (Direction::Forwards, Times { since: None, .. }) => Ok(from),
             (Direction::Forwards, Times { since: Some(time), .. }) => {
-                self.revision_at(time, self.source.stream_end(&self.stream)?)?.max(from)
+                Ok(revisions.recorded_from(time, revisions.end()?)?.max(from))
             }
             (Direction::Backwards, Times { until, .. }) => {
-                let end = self.source.stream_end(&self.stream)?;
+                let end = revisions.end()?;
                 let from = self.from.unwrap_or(end).min(end);
-                let until = until.map(|time| self.revision_at(time, end)).transpose()?;
-                until.map_or(from, |until| until.min(from))
-            }
-        };
-        Ok(Place::at(revision, self.direction))
-    }
-
-    /// The first of the revisions below `end` that was recorded at `time` or later.
-    fn revision_at(&self, time: Timestamp, end: Revision) -> Result<Revision> {
-        self.first_not(end, |found| found.recorded_at() < time)
-    }
-
-    /// The first of the revisions below `end` that is not before a place, as `is_before` says.
-    fn first_not(&self, end: Revision, is_before: impl Fn(&Found) -> bool) -> Result<Revision> {
-        let (mut low, mut high) = (0, end.get());
-        let mut near = None;
-        while low < high {
-            let middle = low.midpoint(high);
-            // A scan goes one way, so each revision needs one of its own.
-            let page = Page::of_one();
-            let mut place = Place { page, near, ..Place::at(Revision::START, self.direction) };
-            let found = self.find(&mut place, Revision::new(middle))?;
-            near = place.near;
-            if found.as_ref().is_some_and(&is_before) {
-                low = middle + 1;
-            } else {
-                high = middle;
+                let until = until.map(|time| revisions.recorded_from(time, end)).transpose()?;
+                Ok(until.map_or(from, |until| until.min(from)))
             }
         }
-        Ok(Revision::new(low))
     }
 
     /// Puts the cursor before the first event at `position` or after it, and returns how many events
     /// the stream has from there on.
     pub(crate) fn put_before(&mut self, position: Position) -> Result<u64> {
-        let end = self.source.stream_end(&self.stream)?;
-        let from = self.first_not(end, |found| found.position() < position)?;
+        let end = self.revisions.end()?;
+        let from = self.revisions.placed_from(position, end)?;
         (self.from, self.place) = (Some(from), None);
         Ok(end.since(from))
     }
 
     /// The end of what readers see.
     pub(crate) fn visible_end(&self) -> Result<Position> {
-        self.source.visible().map(|end| end.position)
+        self.revisions.source.visible().map(|end| end.position)
     }
+}
 
-    /// Reads one revision, which must not be after the end; `None` if it is not visible yet.
-    fn find(&self, place: &mut Place, revision: Revision) -> Result<Option<Found>> {
-        if place.scan.is_none() {
-            if place.page.is_empty()
-                && let Some(addresses) =
-                    self.source.addresses(&self.stream, place.page.wanted(revision))
-            {
-                place.page.fill(addresses);
-            }
-            if let Some(near) = &place.near {
-                near.prepare(&mut place.page);
-            }
-            if let Some((address, run)) = place.page.next() {
-                let (source, wanted) = (&self.source, (&*self.stream, revision));
-                if source.record_at(&mut place.near, (address, run), wanted)? {
-                    return Ok(place.near.as_ref().map(|near| near.view().into()));
-                }
-                source
-                    .index()
-                    .mark_broken(IndexFault::Damaged { what: "an address without its event" });
-            } else if self.source.index().fault().is_none() {
-                // A closed index has no answer and no fault either.
-                self.source.check_open()?;
-                return Ok(None);
-            }
-        }
-        self.scan_to(place, revision)
-    }
-
-    /// Finds a revision without the index, by reading everything in this direction.
-    fn scan_to(&self, place: &mut Place, revision: Revision) -> Result<Option<Found>> {
-        let scan = place.scan.get_or_insert_with(|| {
-            let all = Cursor::new(Arc::clone(&self.source), Arc::clone(&self.store));
-            let all = all.filtered(Filter::default().with_stream(Arc::clone(&self.stream)));
-            Box::new(match self.direction {
-                Direction::Forwards => all,
-                Direction::Backwards => all.backwards(),
-            })
-        });
-        for event in scan {
-            let event = event?;
-            if event.revision() == revision {
-                return Ok(Some(Found::Kept(event)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn visit_from(
-        &self,
-        place: &mut Place,
+impl Place {
+    fn visit(
+        &mut self,
+        revisions: &Revisions,
+        times: &Times,
+        filter: &Filter,
         visit: &mut impl FnMut(EventView<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
+        let forwards = revisions.direction == Direction::Forwards;
         loop {
-            self.source.check_open()?;
-            let forwards = self.direction == Direction::Forwards;
-            let revision = if forwards { Some(place.revision) } else { place.revision.previous() };
+            revisions.source.check_open()?;
+            let revision = if forwards { Some(self.revision) } else { self.revision.previous() };
             let Some(revision) = revision else {
-                place.is_over = true;
+                self.is_over = true;
                 return Ok(());
             };
-            let Some(found) = self.find(place, revision)? else { return Ok(()) };
+            let Some(found) = revisions.find(&mut self.finding, revision)? else { return Ok(()) };
             let time = found.recorded_at();
-            let (early, late) = (self.times.begins_after(time), self.times.ends_before(time));
+            let (early, late) = (times.begins_after(time), times.ends_before(time));
             if if forwards { late } else { early } {
-                place.page.clear();
-                place.is_over = true;
+                self.finding.clear();
+                self.is_over = true;
                 return Ok(());
             }
-            place.revision = if forwards { revision.next() } else { revision };
-            let event = found.view(place.near.as_ref());
-            let Some(event) = event.filter(|event| self.filter.takes(event)) else { continue };
+            self.revision = if forwards { revision.next() } else { revision };
+            let event = self.finding.view(&found);
+            let Some(event) = event.filter(|event| filter.takes(event)) else { continue };
             if !(early || late) && visit(event).is_break() {
                 return Ok(());
             }
@@ -388,5 +264,54 @@ impl Iterator for StreamCursor {
             ControlFlow::Break(())
         });
         visited.map(|()| next).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::cursor::source::tests::without_index;
+    use crate::directory::{Call, Directory, Fault, SimulatedDirectory};
+    use crate::event::NewEvent;
+
+    /// Each look at the stream's end read the last segment, or the whole log.
+    #[test]
+    fn who_waits_without_an_index_reads_nothing() {
+        let simulated = Arc::new(SimulatedDirectory::new());
+        let directory: Arc<dyn Directory> = simulated.clone();
+        let events = (0..20).map(|n| NewEvent::text("t", n.to_string()));
+        let source = Arc::new(without_index(&directory, events));
+        for (stream, count) in [("a", 20), ("b", 0)] {
+            let mut cursor = StreamCursor::new(Arc::clone(&source), Arc::new(()), stream);
+            let waited = |cursor: &StreamCursor| {
+                let kind = std::io::ErrorKind::Other;
+                simulated.inject(Fault::next(Call::Read, kind).forever());
+                let waited = cursor.wait(Duration::ZERO).unwrap();
+                simulated.heal();
+                waited
+            };
+            assert!(waited(&cursor), "there may be one");
+            assert_eq!(cursor.by_ref().map(Result::unwrap).count(), count);
+            assert!(!waited(&cursor), "all was passed");
+        }
+    }
+
+    /// Its place was lost with it, and everything was given again.
+    #[test]
+    fn a_visit_that_panics_goes_on_behind_the_event_it_panicked_at() {
+        let directory: Arc<dyn Directory> = Arc::new(SimulatedDirectory::new());
+        let source = Arc::new(without_index(&directory, (0..5).map(|_| NewEvent::text("t", ""))));
+        let mut cursor = StreamCursor::new(source, Arc::new(()), "a");
+        let visited = catch_unwind(AssertUnwindSafe(|| {
+            cursor.visit(|event| {
+                assert!(event.revision() < Revision::new(2), "no more");
+                ControlFlow::Continue(())
+            })
+        }));
+        assert!(visited.is_err());
+        assert_eq!(cursor.next_revision(), Revision::new(3));
+        assert_eq!(cursor.next().unwrap().unwrap().revision(), Revision::new(3));
     }
 }

@@ -1,0 +1,214 @@
+//! Finding revisions of one stream: where the index says that they are, or by reading everything.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cursor::filter::Filter;
+use crate::cursor::near::Near;
+use crate::cursor::page::Page;
+use crate::cursor::{Cursor, Direction, Source};
+use crate::error::Result;
+use crate::event::{Event, EventView};
+use crate::index::IndexFault;
+use crate::types::{Position, Revision, Timestamp};
+
+/// A stream, and in which order its revisions are asked for.
+#[derive(Debug)]
+pub(super) struct Revisions {
+    pub(super) source: Arc<Source>,
+    /// Keeps the store open.
+    store: Arc<dyn Debug + Send + Sync>,
+    pub(super) stream: Arc<str>,
+    pub(super) direction: Direction,
+}
+
+/// How far they were found: one is found after the other.
+#[derive(Debug)]
+pub(super) struct Finding {
+    /// Addresses of the next revisions.
+    page: Page,
+    near: Option<Near>,
+    /// Reads everything, if the index cannot tell where the stream is.
+    scan: Option<Box<Cursor>>,
+}
+
+impl Finding {
+    pub(super) fn new(direction: Direction) -> Self {
+        Self { page: Page::new(direction), near: None, scan: None }
+    }
+
+    /// Forgets where the next revisions are: they are not asked for, or others are.
+    pub(super) fn clear(&mut self) {
+        self.page.clear();
+    }
+
+    /// The event that was found last.
+    pub(super) fn view<'a>(&'a self, found: &'a Found) -> Option<EventView<'a>> {
+        match found {
+            Found::Near { .. } => self.near.as_ref().map(Near::view),
+            Found::Kept(event) => Some(event.view()),
+        }
+    }
+
+    /// Waits until there may be another revision, if everything is read to find one; `None` if not.
+    pub(super) fn wait(&self, timeout: Duration) -> Option<Result<bool>> {
+        self.scan.as_ref().map(|scan| scan.wait(timeout))
+    }
+}
+
+/// An event of the stream, where it was read.
+pub(super) enum Found {
+    /// Near the place.
+    Near { position: Position, recorded_at: Timestamp },
+    /// By a scan.
+    Kept(Event),
+}
+
+impl Found {
+    fn position(&self) -> Position {
+        match self {
+            Self::Near { position, .. } => *position,
+            Self::Kept(event) => event.position(),
+        }
+    }
+
+    pub(super) fn recorded_at(&self) -> Timestamp {
+        match self {
+            Self::Near { recorded_at, .. } => *recorded_at,
+            Self::Kept(event) => event.recorded_at(),
+        }
+    }
+}
+
+impl From<EventView<'_>> for Found {
+    fn from(event: EventView<'_>) -> Self {
+        Self::Near { position: event.position(), recorded_at: event.recorded_at() }
+    }
+}
+
+/// What the index has to say of a revision.
+enum Answer {
+    Found(Found),
+    /// It is not visible yet.
+    NotYet,
+    /// Nothing, or nothing true: everything must be read.
+    None,
+}
+
+impl Revisions {
+    pub(super) fn new(
+        source: Arc<Source>,
+        store: Arc<dyn Debug + Send + Sync>,
+        stream: &str,
+    ) -> Self {
+        Self { source, store, stream: stream.into(), direction: Direction::Forwards }
+    }
+
+    /// Where the stream ends.
+    pub(super) fn end(&self) -> Result<Revision> {
+        self.source.stream_end(&self.stream)
+    }
+
+    /// Whether there is an index to ask.
+    pub(super) fn has_index(&self) -> bool {
+        self.source.index().fault().is_none()
+    }
+
+    /// Reads one revision, which must not be after the end; `None` if it is not visible yet.
+    pub(super) fn find(&self, finding: &mut Finding, revision: Revision) -> Result<Option<Found>> {
+        if finding.scan.is_none() {
+            match self.ask(finding, revision)? {
+                Answer::Found(found) => return Ok(Some(found)),
+                Answer::NotYet => return Ok(None),
+                Answer::None => {}
+            }
+        }
+        let scan = finding.scan.get_or_insert_with(|| Box::new(self.scan(self.direction)));
+        for event in scan {
+            let event = event?;
+            if event.revision() == revision {
+                return Ok(Some(Found::Kept(event)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads one revision where the index says that it is.
+    fn ask(&self, finding: &mut Finding, revision: Revision) -> Result<Answer> {
+        let Finding { page, near, .. } = finding;
+        if page.is_empty()
+            && let Some(addresses) = self.source.addresses(&self.stream, page.wanted(revision))
+        {
+            page.fill(addresses);
+        }
+        if let Some(near) = near {
+            near.prepare(page);
+        }
+        if let Some((address, run)) = page.next() {
+            if self.source.record_at(near, (address, run), (&self.stream, revision))? {
+                return Ok(near
+                    .as_ref()
+                    .map_or(Answer::None, |near| Answer::Found(near.view().into())));
+            }
+            let fault = IndexFault::Damaged { what: "an address without its event" };
+            self.source.index().mark_broken(fault);
+        } else if self.has_index() {
+            // A closed index has no answer and no fault either.
+            self.source.check_open()?;
+            return Ok(Answer::NotYet);
+        }
+        Ok(Answer::None)
+    }
+
+    /// Everything, of which this stream is given.
+    fn scan(&self, direction: Direction) -> Cursor {
+        let all = Cursor::new(Arc::clone(&self.source), Arc::clone(&self.store));
+        let all = all.filtered(Filter::default().with_stream(Arc::clone(&self.stream)));
+        match direction {
+            Direction::Forwards => all,
+            Direction::Backwards => all.backwards(),
+        }
+    }
+
+    /// The first of the revisions below `end` that was recorded at `time` or later.
+    pub(super) fn recorded_from(&self, time: Timestamp, end: Revision) -> Result<Revision> {
+        self.first_not(end, |found| found.recorded_at() < time)
+    }
+
+    /// The first of the revisions below `end` that is at `position` or after it.
+    pub(super) fn placed_from(&self, position: Position, end: Revision) -> Result<Revision> {
+        self.first_not(end, |found| found.position() < position)
+    }
+
+    /// The first of the revisions below `end` that is not before a place, as `is_before` says.
+    fn first_not(&self, end: Revision, is_before: impl Fn(&Found) -> bool) -> Result<Revision> {
+        let (mut low, mut high) = (0, end.get());
+        let mut finding = Finding::new(self.direction);
+        while low < high {
+            let middle = low.midpoint(high);
+            finding.page = Page::of_one();
+            match self.ask(&mut finding, Revision::new(middle))? {
+                Answer::Found(found) if is_before(&found) => low = middle + 1,
+                Answer::Found(_) | Answer::NotYet => high = middle,
+                Answer::None => return self.scan_to_first_not(end, is_before),
+            }
+        }
+        Ok(Revision::new(low))
+    }
+
+    fn scan_to_first_not(
+        &self,
+        end: Revision,
+        is_before: impl Fn(&Found) -> bool,
+    ) -> Result<Revision> {
+        for event in self.scan(Direction::Forwards) {
+            let event = event?;
+            let revision = event.revision();
+            if revision >= end || !is_before(&Found::Kept(event)) {
+                return Ok(revision.min(end));
+            }
+        }
+        Ok(end)
+    }
+}
