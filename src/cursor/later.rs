@@ -1,34 +1,93 @@
-//! An index that may still be being opened.
+//! An index that may still be being opened, and those that have taken its place.
 //!
-//! Owns who waits for it, and who does not.
+//! Owns who waits for it, and who does not; and that one which takes the place of another lacks
+//! nothing that was published meanwhile.
 
+use std::iter::successors;
 use std::sync::{Arc, OnceLock};
 
 use crate::index::Index;
+use crate::sync::Mutex;
+use crate::types::{Entries, LogEnd, Position};
+
+/// What was published since an index was going to join.
+type Backlog = Vec<(Entries, LogEnd)>;
 
 /// Where the index of a store will be, once it is open.
 #[derive(Debug, Default)]
-pub(crate) struct LaterIndex(OnceLock<Arc<Index>>);
+pub(crate) struct LaterIndex {
+    /// The first that was opened. What it was is forgotten once it has failed.
+    index: OnceLock<Arc<Index>>,
+    /// What has taken its place.
+    next: OnceLock<Box<Self>>,
+    /// There while an index is about to join. Locked only by who moves the visible end, or holds it
+    /// where it is.
+    backlog: Mutex<Option<Backlog>>,
+}
 
 impl LaterIndex {
     /// Puts the index here, for all who wait. Only the first one counts.
     pub(crate) fn fill(&self, index: Arc<Index>) {
-        let _ = self.0.set(index);
+        let _ = self.index.set(index);
     }
 
     /// The index, if it is open.
     pub(crate) fn look(&self) -> Option<&Arc<Index>> {
-        self.0.get()
+        self.last().index.get()
     }
 
     /// The index, once it is open.
     pub(crate) fn wait(&self) -> &Arc<Index> {
-        self.0.wait()
+        self.last().index.wait()
+    }
+
+    /// Whether another index has taken the place of the first.
+    pub(crate) fn was_replaced(&self) -> bool {
+        self.next.get().is_some()
+    }
+
+    fn last(&self) -> &Self {
+        successors(Some(self), |later| later.next.get().map(|next| &**next)).last().unwrap_or(self)
+    }
+
+    /// Tells the index, once it is open, of what is published; and keeps it for one that is about to
+    /// join.
+    pub(crate) fn published(&self, entries: &Entries, end: LogEnd) {
+        self.wait().add(entries, end);
+        if let Some(backlog) = &mut *self.backlog.lock() {
+            backlog.push((entries.clone(), end));
+        }
+    }
+
+    /// Keeps what is published from now on, for an index that is about to join.
+    pub(crate) fn expect_another(&self) {
+        *self.backlog.lock() = Some(Backlog::new());
+    }
+
+    /// Lets none join any more.
+    pub(crate) fn expect_none(&self) {
+        *self.backlog.lock() = None;
+    }
+
+    /// Puts `index`, which knows the log up to `end`, in the place of one that has failed, once it was
+    /// told of what was published since one was [expected](Self::expect_another). Nothing may be published
+    /// meanwhile. Does nothing if the index fails at that.
+    pub(crate) fn join(&self, index: Arc<Index>, end: Position) {
+        for (entries, to) in self.backlog.lock().take().unwrap_or_default() {
+            if to.position > end {
+                index.add(&entries, to);
+            }
+        }
+        // Who appends has forgotten where streams end, of all that is visible.
+        index.take_in();
+        if !index.has_failed() {
+            let _ = self.last().next.set(Box::new(Self::from(index)));
+        }
     }
 }
 
 impl From<Arc<Index>> for LaterIndex {
     fn from(index: Arc<Index>) -> Self {
-        Self(OnceLock::from(index))
+        Self { index: OnceLock::from(index), ..Self::default() }
     }
 }

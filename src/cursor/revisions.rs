@@ -112,7 +112,7 @@ impl Revisions {
 
     /// Whether there is an index to ask.
     pub(super) fn has_index(&self) -> bool {
-        self.source.index().fault().is_none()
+        !self.source.index().has_failed()
     }
 
     /// Reads one revision, which must not be after the end; `None` if it is not visible yet.

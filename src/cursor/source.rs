@@ -2,6 +2,7 @@
 //!
 //! Where the index has no answer, or a wrong one, the log is scanned: slower, and right.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 #[cfg(feature = "async")]
@@ -66,7 +67,7 @@ impl Source {
 
     /// Whether the index is open and answers.
     pub(crate) fn is_index_usable(&self) -> bool {
-        self.index.look().is_some_and(|index| index.fault().is_none())
+        self.index.look().is_some_and(|index| !index.has_failed())
     }
 
     /// The last mark before a place, if the index is open and has one.
@@ -215,7 +216,8 @@ impl Source {
             self.wait_until_visible();
             return Ok(end);
         }
-        self.read_or_look(|| self.scan_stream_end(stream))
+        let ends = self.read_or_look(|| self.scan_ends(&[stream]))?;
+        Ok(ends.first().copied().unwrap_or_default())
     }
 
     /// The ends of several streams, whose names were checked and have these hashes: of what is
@@ -225,31 +227,37 @@ impl Source {
             self.wait_until_visible();
             return Ok(ends);
         }
-        streams.iter().map(|(_, stream)| self.scan_stream_end(stream)).collect()
+        self.scan_ends(&streams.iter().map(|(_, stream)| *stream).collect::<Vec<_>>())
     }
 
-    /// The end of a stream without the index: reads the segments from the last to the first, each
-    /// once, until one has events of the stream.
-    fn scan_stream_end(&self, stream: &str) -> Result<Revision> {
+    /// The ends of streams without the index: reads the segments from the last to the first, each once,
+    /// until all streams were met.
+    fn scan_ends(&self, streams: &[&str]) -> Result<Vec<Revision>> {
         let visible = self.segments.visible();
+        let mut ends: HashMap<&str, _> = streams.iter().map(|stream| (*stream, None)).collect();
         for base in self.segments.bases().into_iter().rev() {
             let mut scanner = self.segments.scan(base)?;
             let limit = self.segments.limit(scanner.file())?;
             let stop = self.stop(&scanner, visible.position);
-            let mut end = None;
             while scanner.position() < stop {
                 let (record, _) = scanner.read(limit)?;
-                if scanner.stream(&record) == stream {
-                    end = Some(record.parts.revision.next());
+                // One that was met in a later segment ends there.
+                if let Some(end) = ends.get_mut(scanner.stream(&record))
+                    && end.is_none_or(|(segment, _)| segment == base)
+                {
+                    *end = Some((base, record.parts.revision.next()));
                 }
             }
-            if let Some(end) = end {
-                return Ok(end);
+            if ends.values().all(Option::is_some) {
+                break;
             }
         }
-        // Without the first segment the stream may have had events that are missing.
-        self.segments.file(Position::START)?;
-        Ok(Revision::START)
+        let end = |stream| match ends.get(stream).copied().flatten() {
+            Some((_, end)) => Ok(end),
+            // Without the first segment the stream may have had events that are missing.
+            None => self.segments.file(Position::START).map(|_| Revision::START),
+        };
+        streams.iter().map(|stream| end(*stream)).collect()
     }
 
     /// Where revisions of a stream stand, as the index has it; `None` if it has no answer.

@@ -320,7 +320,6 @@ impl Index {
 
     /// The end of what was added, or of what the tree holds if nothing was. `None` if there is
     /// nothing, or if the index is broken or closed.
-    #[cfg(test)]
     pub(crate) fn indexed_end(&self) -> Option<LogEnd> {
         self.check_usable().ok()?;
         self.tail().tail.end()
@@ -329,6 +328,11 @@ impl Index {
     /// What broke the index, if anything did. Then it answers nothing more, and holds nothing.
     pub(crate) fn fault(&self) -> Option<IndexFault> {
         self.fault.get().cloned()
+    }
+
+    /// Whether anything has broken the index.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.fault.get().is_some()
     }
 
     /// Breaks the index, for it gave a wrong answer. The first fault stays.

@@ -131,6 +131,11 @@ impl Segments {
         *visible = end;
     }
 
+    /// Does something while the visible end stays where it is.
+    pub(crate) fn hold<T>(&self, act: impl FnOnce(&LogEnd) -> T) -> T {
+        act(&self.visible.write())
+    }
+
     /// Tells all who wait, for the visible end has moved or there is another reason to look.
     pub(crate) fn wake(&self) {
         // Who begins to wait is counted first, and looks at the visible end after that.

@@ -23,6 +23,7 @@ impl Inner {
         let receipt =
             self.log.append(len, durability, |assign| self.assign(batch, progress, assign))?;
         self.maintenance.after_append();
+        self.renewal.after_append();
         Ok(receipt)
     }
 
@@ -78,12 +79,14 @@ impl Inner {
     ) -> Result<Receipt> {
         // Held by one at a time in any case, for the log is.
         let mut ends = self.ends.lock();
+        // Looked at first: an index that takes the place of another meanwhile has taken in that much.
+        let visible_end = assign.visible_end();
         let index = self.source.index();
         // An index that answers nothing has taken nothing in; the log, which is read then, has all
         // that is visible.
-        let is_usable = index.fault().is_none();
-        let known_end = if is_usable { index.taken_end() } else { assign.visible_end() };
-        if ends.begin(assign.retractions(), known_end.min(assign.visible_end())) {
+        let is_usable = !index.has_failed();
+        let known_end = if is_usable { index.taken_end().min(visible_end) } else { visible_end };
+        if ends.begin(assign.retractions(), known_end) {
             index.take_in();
         }
         let slots = self.check_expected(batch, &mut ends)?;

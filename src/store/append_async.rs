@@ -194,6 +194,7 @@ impl Inner {
     fn settle(&self, written: &Written) -> Result<()> {
         self.log.settle(written)?;
         self.maintenance.after_append();
+        self.renewal.after_append();
         Ok(())
     }
 }

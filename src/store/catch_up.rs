@@ -14,6 +14,7 @@ use crate::log::{Log, Segments};
 use crate::options::Progress;
 use crate::report::IndexTrouble;
 use crate::segment::Scanner;
+use crate::sync::{AtomicBool, Ordering};
 use crate::trace::span;
 use crate::types::{Entries, Entry, LogEnd, NameHasher, Position};
 
@@ -43,6 +44,8 @@ pub(super) struct CatchUp<'a> {
     pub(super) segments: &'a Segments,
     pub(super) progress: Option<&'a Progress>,
     pub(super) workers: Workers,
+    /// Whether it is to end before it is done.
+    pub(super) is_cancelled: &'a AtomicBool,
 }
 
 /// Events that follow each other, the last of which ends its batch.
@@ -139,10 +142,10 @@ impl CatchUp<'_> {
     }
 
     fn go_on(&self, room: Entries) -> ControlFlow<(), Entries> {
-        match self.index.fault() {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(room),
+        if self.index.has_failed() || self.is_cancelled.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
         }
+        ControlFlow::Continue(room)
     }
 
     /// Has a checkpoint written, once the one before it is.

@@ -61,7 +61,7 @@ impl Default for StreamEnds {
 }
 
 impl StreamEnds {
-    fn of(generation_count_max: usize) -> Self {
+    pub(super) fn of(generation_count_max: usize) -> Self {
         let (young, old) = Default::default();
         Self { young, old, retractions: 0, generation_count_max }
     }

@@ -14,6 +14,7 @@ mod open_index;
 mod opening;
 mod read_only;
 mod rebuild;
+mod renewal;
 mod repair;
 mod stats;
 #[cfg(feature = "async")]
@@ -41,6 +42,7 @@ use crate::report::{IndexRecovery, RecoveryReport};
 use crate::store::ends::StreamEnds;
 use crate::store::maintenance::Maintenance;
 use crate::store::opening::OpeningIndex;
+use crate::store::renewal::Renewal;
 use crate::sync::Mutex;
 use crate::trace::tell;
 use crate::types::{Entries, LogEnd, NameHasher, Position, Revision, StoreId, Timestamp};
@@ -98,6 +100,7 @@ struct Inner {
     source: Arc<Source>,
     consumers: Arc<Consumers>,
     opening: OpeningIndex,
+    renewal: Arc<Renewal>,
     /// What was found of the log.
     recovery: RecoveryReport,
     random: Mutex<fastrand::Rng>,
@@ -119,7 +122,7 @@ struct Indexer(Arc<LaterIndex>);
 impl Follow for Indexer {
     fn published(&self, entries: &Entries, end: LogEnd) {
         // Whoever appends has waited for it.
-        self.0.wait().add(entries, end);
+        self.0.published(entries, end);
     }
 }
 
@@ -327,10 +330,12 @@ impl Inner {
     /// answer: it would be again.
     fn close_index(&self) {
         self.opening.join();
+        self.renewal.stop();
         let was_there = !matches!(self.opening.found(), IndexRecovery::Unavailable { .. });
-        let has_failed = was_there && self.source.index().fault().is_some();
+        let has_failed = self.source.index().has_failed();
+        let is_ours = was_there || self.renewal.has_replaced();
         self.source.index().close();
-        if has_failed {
+        if has_failed && is_ours {
             // What stays is caught again.
             let _ = self.place.move_aside(&*self.directory);
         }
@@ -346,6 +351,7 @@ impl Inner {
         self.consumers.close();
         // Nobody uses the directory any more once this returns, and what was appended is indexed.
         self.opening.join();
+        self.renewal.stop();
         self.maintenance.stop();
         let closed = self.log.close();
         self.maintenance.finish();

@@ -15,9 +15,10 @@ use crate::segment::{FOLDER as LOG_FOLDER, parse_name};
 use crate::store::maintenance::Tasks;
 use crate::store::open_index::{IndexPlace, random_from_system};
 use crate::store::opening::Opening;
+use crate::store::renewal::Renewal;
 use crate::store::repair::REPAIRING;
 use crate::store::{Indexer, Inner, Store};
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex};
 use crate::trace::{span, tell};
 use crate::types::{NameHasher, StoreId, StoreKey};
 
@@ -124,12 +125,14 @@ impl Options {
             log: Arc::clone(&log),
             is_durable: recovery.is_durable,
             index: Arc::clone(&index),
+            is_cancelled: AtomicBool::new(false),
         };
+        let how = Arc::new(opening);
         let opening = match opened {
             // It was asked how far the log was durable, whatever becomes of it.
-            Some(opened) if self.rebuilds_index => opening.finish(opened.discarded()),
-            Some(opened) => opening.finish(opened),
-            None => opening.begin(),
+            Some(opened) if self.rebuilds_index => how.finish(opened.discarded()),
+            Some(opened) => how.finish(opened),
+            None => Arc::clone(&how).begin(),
         };
         let tasks = Tasks {
             log: Arc::clone(&log),
@@ -150,6 +153,7 @@ impl Options {
             maintenance: place.maintenance(tasks),
             source,
             consumers: Arc::new(consumers),
+            renewal: Renewal::new(how, opening.later_found()),
             opening,
             recovery,
             random: Mutex::new(place.random()),

@@ -16,7 +16,7 @@ use crate::options::Options;
 use crate::report::{IndexRecovery, IndexTrouble, RecoveryReport};
 use crate::store::catch_up::{CatchUp, Workers};
 use crate::store::open_index::{IndexPlace, Opened, trouble};
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex};
 use crate::types::{LogEnd, Position};
 
 /// What is needed to open the index of a log that was recovered.
@@ -31,6 +31,8 @@ pub(super) struct Opening {
     pub(super) is_durable: bool,
     /// Where the index goes.
     pub(super) index: Arc<LaterIndex>,
+    /// Whether an index that is being built is not wanted any more.
+    pub(super) is_cancelled: AtomicBool,
 }
 
 /// An index that is being opened, or is open.
@@ -46,25 +48,24 @@ pub(super) struct OpeningIndex {
 
 impl Opening {
     /// Makes an index that was opened know the whole log.
-    pub(super) fn finish(self, opened: Opened) -> OpeningIndex {
+    pub(super) fn finish(&self, opened: Opened) -> OpeningIndex {
         let opening = OpeningIndex::default();
         self.fill(opened, &opening.found);
         opening
     }
 
     /// Opens the index and makes it know the whole log, on a thread if one can be had.
-    pub(super) fn begin(self) -> OpeningIndex {
+    pub(super) fn begin(self: Arc<Self>) -> OpeningIndex {
         let opening = OpeningIndex::default();
         if !self.place.may_have_threads() {
             self.open(&opening.found);
             return opening;
         }
-        let this = Arc::new(self);
-        let (work, found) = (Arc::clone(&this), Arc::clone(&opening.found));
+        let (work, found) = (Arc::clone(&self), Arc::clone(&opening.found));
         let builder = thread::Builder::new().name("annals-index".to_owned());
         match builder.spawn(move || work.open_guarded(&found)) {
             Ok(thread) => *opening.thread.lock() = Some(thread),
-            Err(_) => this.open(&opening.found),
+            Err(_) => self.open(&opening.found),
         }
         opening
     }
@@ -128,21 +129,33 @@ impl Opening {
 
     /// Moves the old index aside and builds a new one from the log.
     fn rebuild(&self) -> Result<(Index, u64), IndexTrouble> {
-        let (directory, options) = (&*self.directory, &self.options);
-        self.place.move_aside(directory)?;
-        let tree = options.open_tree(directory, &self.place).map_err(|fault| trouble(&fault))?;
-        let opened = options.index_on(tree, self.segments.store());
-        let index = opened.map_err(|fault| trouble(&fault))?.0;
+        let index = self.create()?;
         let event_count = self.catch_up(&index, None)?;
         Ok((index, event_count))
     }
 
-    fn catch_up(&self, index: &Index, checkpoint: Option<&LogEnd>) -> Result<u64, IndexTrouble> {
+    /// Moves the old index aside and makes an empty one.
+    pub(super) fn create(&self) -> Result<Index, IndexTrouble> {
+        let (directory, options) = (&*self.directory, &self.options);
+        self.place.move_aside(directory)?;
+        let tree = options.open_tree(directory, &self.place).map_err(|fault| trouble(&fault))?;
+        let opened = options.index_on(tree, self.segments.store());
+        Ok(opened.map_err(|fault| trouble(&fault))?.0)
+    }
+
+    /// Adds to an index what the log has from `checkpoint` on, or all there is, and says how much that
+    /// was.
+    pub(super) fn catch_up(
+        &self,
+        index: &Index,
+        checkpoint: Option<&LogEnd>,
+    ) -> Result<u64, IndexTrouble> {
         let workers =
             if self.place.may_have_threads() { Workers::Threads } else { Workers::Caller };
         let (log, segments) = (&*self.log, &*self.segments);
         let progress = self.options.progress.as_ref();
-        CatchUp { index, log, segments, progress, workers }.run(checkpoint)
+        let is_cancelled = &self.is_cancelled;
+        CatchUp { index, log, segments, progress, workers, is_cancelled }.run(checkpoint)
     }
 
     fn no_index(&self) -> Index {
@@ -151,6 +164,11 @@ impl Opening {
 }
 
 impl OpeningIndex {
+    /// Where it will be said what had to be done about the index.
+    pub(super) fn later_found(&self) -> Arc<OnceLock<IndexRecovery>> {
+        Arc::clone(&self.found)
+    }
+
     /// What had to be done about the index, once it is open.
     pub(super) fn found(&self) -> &IndexRecovery {
         self.found.wait()

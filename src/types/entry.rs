@@ -15,7 +15,7 @@ pub(crate) struct Entry {
 
 /// Entries of records that follow each other, and the names of their streams: in two pieces of memory,
 /// so that they are handed from thread to thread without a thing that both count.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Entries {
     names: String,
     /// Each with where the name of its stream ends. It begins where the one before ends.

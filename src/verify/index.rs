@@ -44,7 +44,7 @@ pub(super) fn check(
     logged: &Fingerprint,
     watch: &mut Watch<'_>,
 ) -> ControlFlow<(), IndexCheck> {
-    if index.fault().is_some() {
+    if index.has_failed() {
         return ControlFlow::Continue(IndexCheck::Unavailable);
     }
     let mut teller = Teller::new(watch, Step::Index, end.position);

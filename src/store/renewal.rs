@@ -1,0 +1,266 @@
+//! Building a new index while the store is open, in the place of one that has failed.
+//!
+//! Owns when that is tried: at the next append, for a store that is only read is left as it is, and
+//! again after a while, for a full disk may still be full. Until it is done the log is read instead.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::index::{Index, IndexFault};
+use crate::report::{IndexRecovery, IndexTrouble};
+use crate::store::open_index::trouble;
+use crate::store::opening::Opening;
+use crate::sync::{Mutex, Ordering};
+use crate::trace::{span, tell};
+use crate::types::{LogEnd, Position};
+
+/// How long it takes until another is tried; twice as long each time, whatever has become of the one
+/// before: one that fails now and then must not be built all the time.
+const PAUSE_MIN: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// An index that lacks no more events than this may join.
+const NEAR_COUNT: u64 = 16 << 10;
+/// How often one that lacks more catches up before it joins all the same.
+const CATCH_UP_COUNT_MAX: usize = 16;
+
+/// Builds a new index if the one there is has failed.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    opening: Arc<Opening>,
+    /// What was found when the store was opened.
+    found: Arc<OnceLock<IndexRecovery>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The thread that builds the index, until it was waited for.
+    thread: Option<JoinHandle<()>>,
+    /// When the next may be tried; `None` if none will be.
+    due_at: Option<Instant>,
+    pause: Duration,
+}
+
+impl Renewal {
+    pub(super) fn new(opening: Arc<Opening>, found: Arc<OnceLock<IndexRecovery>>) -> Arc<Self> {
+        let state = State { thread: None, due_at: Some(Instant::now()), pause: PAUSE_MIN };
+        Arc::new(Self { opening, found, state: Mutex::new(state) })
+    }
+
+    /// Whether an index that was built since the store was opened is there, or was.
+    pub(super) fn has_replaced(&self) -> bool {
+        self.opening.index.was_replaced()
+    }
+
+    /// Is called after an append, and returns at once.
+    pub(super) fn after_append(self: &Arc<Self>) {
+        let has_failed = self.opening.index.look().is_some_and(|index| index.has_failed());
+        if has_failed && self.opening.place.may_have_threads() {
+            self.begin();
+        }
+    }
+
+    /// Begins to build an index, on a thread, if it is time to.
+    #[cold]
+    fn begin(self: &Arc<Self>) {
+        let Some(mut state) = self.state.try_lock() else { return };
+        let is_working = state.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        let is_due = state.due_at.is_some_and(|at| at <= Instant::now());
+        if is_working || !is_due || !self.can_help() {
+            return;
+        }
+        state.due_at = Instant::now().checked_add(state.pause);
+        state.pause = (2 * state.pause).min(PAUSE_MAX);
+        let this = Arc::clone(self);
+        let work = move || {
+            if let Err(IndexTrouble::LogUnreadable { .. }) = this.renew() {
+                // It will not be better before the store is repaired.
+                this.state.lock().due_at = None;
+            }
+        };
+        // If there is no thread to be had, there may be one the next time.
+        state.thread = Builder::new().name("annals-index".to_owned()).spawn(work).ok();
+    }
+
+    /// Whether another index may be better than the one that has failed. Where the log cannot be read,
+    /// what there is of that one was left as it is.
+    fn can_help(&self) -> bool {
+        let reason = match self.found.get() {
+            Some(IndexRecovery::Unavailable { reason }) => Some(reason),
+            _ => None,
+        };
+        !matches!(reason, Some(IndexTrouble::LogUnreadable { .. }))
+            && self.opening.log.takes_appends()
+    }
+
+    /// Builds an index and puts it in the place of the one that has failed.
+    fn renew(&self) -> Result<(), IndexTrouble> {
+        span!(INFO, "renew", end = self.opening.segments.visible().position.get());
+        // What is told of the progress is told to others, who may panic.
+        let built = catch_unwind(AssertUnwindSafe(|| self.opening.renew()));
+        self.opening.index.expect_none();
+        let built = built.unwrap_or_else(|_| Err(trouble(&IndexFault::Panicked)));
+        match &built {
+            Ok(end) => {
+                tell!(INFO, end = end.get(), "the index was built anew");
+            }
+            Err(reason) => {
+                tell!(WARN, reason = ?reason, "the index cannot be built anew");
+            }
+        }
+        built.map(|_| ())
+    }
+
+    /// Ends it, and lets none be begun.
+    pub(super) fn stop(&self) {
+        self.opening.is_cancelled.store(true, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        state.due_at = None;
+        let thread = state.thread.take();
+        drop(state);
+        if let Some(thread) = thread {
+            // Its panics were caught.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Opening {
+    /// Builds an index from the log while others append and read, and puts it in the place of the one
+    /// that has failed; says how far it knew the log at least.
+    fn renew(&self) -> Result<Position, IndexTrouble> {
+        if let Some(failed) = self.index.look() {
+            failed.close();
+        }
+        let index = Arc::new(self.create()?);
+        self.join(&index).inspect_err(|_| index.close())
+    }
+
+    fn join(&self, index: &Arc<Index>) -> Result<Position, IndexTrouble> {
+        let mut end = None;
+        for _ in 0..CATCH_UP_COUNT_MAX {
+            if self.catch_up_from(index, &mut end)? < NEAR_COUNT {
+                break;
+            }
+        }
+        self.segments.hold(|_| self.index.expect_another());
+        self.catch_up_from(index, &mut end)?;
+        let known_end = end.map(|end| end.position).unwrap_or_default();
+        self.segments.hold(|_| self.index.join(Arc::clone(index), known_end));
+        index.fault().map_or(Ok(known_end), |fault| Err(trouble(&fault)))
+    }
+
+    /// Adds to an index what is visible behind `end`, which becomes the end of what it knows.
+    fn catch_up_from(&self, index: &Index, end: &mut Option<LogEnd>) -> Result<u64, IndexTrouble> {
+        let count = self.catch_up(index, end.as_ref())?;
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return Err(trouble(&IndexFault::Closed));
+        }
+        *end = index.indexed_end();
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::directory::{Directory, SimulatedDirectory};
+    use crate::event::{Batch, Expected, NewEvent};
+    use crate::index::MemoryTree;
+    use crate::options::{Durability, Options};
+    use crate::store::ends::StreamEnds;
+    use crate::store::{IndexPlace, Store};
+
+    const LONG: Duration = Duration::from_secs(120);
+
+    fn fail_index(store: &Store) {
+        store.inner.source.index().mark_broken(IndexFault::Damaged { what: "as a test says" });
+        assert!(!store.stats().is_index_usable);
+    }
+
+    /// Appends an event to each of `streams`, which must have so many before.
+    fn append(store: &Store, streams: impl Iterator<Item = u64>, count: u64) {
+        let batch = streams.fold(Batch::new().durability(Durability::Buffered), |batch, n| {
+            let event = NewEvent::text("t", "x");
+            batch.append(&format!("s-{n}"), Expected::Exact(count), [event])
+        });
+        store.append_batch(batch).unwrap();
+    }
+
+    fn wait_for_index(store: &Store) {
+        let deadline = Instant::now() + LONG;
+        while !store.stats().is_index_usable {
+            assert!(Instant::now() < deadline, "there is none");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// It was gone until the store was opened again, and each new stream cost a scan of the whole log.
+    #[test]
+    fn an_index_that_fails_while_a_store_is_open_is_built_anew_beside_those_who_append() {
+        const COUNT: u64 = 1_000;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let options = Options::new().checkpoint_event_count(5_000);
+        let store = options.open(&path).unwrap();
+        // Nearly all streams are forgotten, so that the index must be asked, and be right.
+        *store.inner.ends.lock() = StreamEnds::of(16);
+        for count in 0..4 {
+            append(&store, 0..2 * COUNT, count);
+        }
+        fail_index(&store);
+        thread::scope(|scope| {
+            for writer in 0..2 {
+                let store = &store;
+                scope.spawn(move || {
+                    for count in 4..12 {
+                        for first in (writer * COUNT..(writer + 1) * COUNT).step_by(50) {
+                            append(store, first..first + 50, count);
+                        }
+                    }
+                });
+            }
+        });
+        wait_for_index(&store);
+        assert!(store.inner.renewal.has_replaced());
+        append(&store, 0..2 * COUNT, 12);
+        assert_eq!(store.read_stream("s-7").map(Result::unwrap).count(), 13);
+        assert!(store.verify().unwrap().is_sound());
+        store.close().unwrap();
+        let store = options.open(&path).unwrap();
+        assert_eq!(store.recovery().index, IndexRecovery::Current);
+    }
+
+    #[test]
+    fn an_index_that_joins_lacks_nothing_that_was_published_meanwhile() {
+        for is_caught_up in [true, false] {
+            let place = IndexPlace::Memory(MemoryTree::default());
+            let directory: Arc<dyn Directory> = Arc::new(SimulatedDirectory::new());
+            let store = Options::new().open_in(directory, &place).unwrap();
+            append(&store, 0..10, 0);
+            fail_index(&store);
+            let opening = &store.inner.renewal.opening;
+            let index = Arc::new(opening.create().unwrap());
+            let mut end = None;
+            opening.catch_up_from(&index, &mut end).unwrap();
+            opening.segments.hold(|_| opening.index.expect_another());
+            append(&store, 10..15, 0);
+            append(&store, 5..15, 1);
+            if is_caught_up {
+                opening.catch_up_from(&index, &mut end).unwrap();
+            }
+            append(&store, 5..15, 2);
+            append(&store, 15..20, 0);
+            opening.segments.hold(|_| opening.index.join(index, end.unwrap().position));
+            assert!(store.stats().is_index_usable);
+            append(&store, 5..15, 3);
+            append(&store, 15..20, 1);
+            assert_eq!(store.read_stream("s-14").map(Result::unwrap).count(), 4);
+            assert!(store.verify().unwrap().is_sound());
+        }
+    }
+}
