@@ -22,33 +22,26 @@ impl Source {
             return self.segments.scan(base);
         }
         let mark = self.mark_before(Seek::Position(position));
-        if let Some(mark) = mark.filter(|mark| mark.address.segment == base) {
+        let mark = mark.filter(|mark| mark.address.segment == base);
+        if let Some(mark) = &mark {
             let scanner = self.segments.scan_at(mark.address, mark.position)?;
             match self.skip_to(scanner, position) {
                 Err(Error::Corrupt { .. }) => {}
                 other => return other,
             }
-            // Either the mark is wrong or the log is: without it, the error tells.
-            match self.advance(self.segments.scan(base)?, position) {
-                Err(error @ Error::Corrupt { .. }) => {
-                    return self.behind(error, base, &(position..position.next()));
-                }
-                other => {
-                    let mut scanner = other?;
-                    // What is damaged at the position itself is for the reader to find.
-                    if scanner.peek(self.segments.limit(scanner.file())?).is_ok() {
-                        self.break_index();
-                    }
-                    return Ok(scanner);
-                }
-            }
         }
-        match self.advance(self.segments.scan(base)?, position) {
+        let mut scanner = match self.advance(self.segments.scan(base)?, position) {
             Err(error @ Error::Corrupt { .. }) => {
-                self.behind(error, base, &(position..position.next()))
+                return self.behind(error, base, &(position..position.next()));
             }
-            other => other,
+            other => other?,
+        };
+        // Either the mark was wrong or the log is. What is damaged at the position itself is for the
+        // reader to find.
+        if mark.is_some() && scanner.peek(self.segments.limit(scanner.file())?).is_ok() {
+            self.break_index();
         }
+        Ok(scanner)
     }
 
     /// Goes on until `position` is next, by the headers of the records before it, and makes sure
