@@ -432,20 +432,56 @@ fn read(cursor: impl Iterator<Item = Result<Event>>) -> (Vec<u64>, Option<String
     (positions, error)
 }
 
+/// A stream of which the log lacks events was put down to the index, which answered nothing more then:
+/// other streams were looked for from the first event on, and not found behind what is missing.
+#[test]
+fn what_a_missing_segment_had_is_an_error_and_all_else_is_found_by_the_index() {
+    for is_open in [false, true] {
+        let place = place();
+        let (path, times) = store_of_segments(place.path(), ["z", "a", "b", "z"]);
+        let opened = is_open.then(|| small().open(&path).unwrap());
+        fs::remove_file(segments(&path).remove(1)).unwrap();
+        let store = opened.unwrap_or_else(|| small().open(&path).unwrap());
+        assert_found_around_what_is_missing(&store, &times);
+        store.append("new", Expected::NoStream, [NewEvent::text("t", "x")]).unwrap();
+        store.close().unwrap();
+        let store = small().open(&path).unwrap();
+        assert_eq!(store.recovery().index, IndexRecovery::Current);
+        assert!(!path.join("index.broken").exists());
+        assert_found_around_what_is_missing(&store, &times);
+        assert_eq!(read(store.read_stream("new")), (vec![8], None));
+    }
+}
+
+fn assert_found_around_what_is_missing(store: &Store, times: &[Timestamp]) {
+    let (before, error) = read(store.read_all());
+    assert_eq!(before, [0, 1]);
+    assert!(error.is_some());
+    let missing = (Vec::new(), error);
+    assert_eq!(read(store.read_stream("a")), missing);
+    assert_eq!(read(store.read_stream("a").backwards()), missing);
+    // The mark before each of these times is in the missing segment.
+    let since = |at: usize| read(store.read_all().recorded(times[at]..=times[5]));
+    assert_eq!(since(4), (vec![4, 5], None));
+    assert!(since(3).1.is_some());
+    assert!(store.stats().is_index_usable);
+    assert_eq!(read(store.read_stream("b")), (vec![4, 5], None));
+}
+
 /// A time before the first event was looked for in the headers of all segments, though the index had
 /// said that there is nothing before it, and one that could not be read ended the search.
 #[test]
 fn a_bad_header_is_met_by_who_comes_there_and_not_by_who_looks_for_an_earlier_time() {
-    let flip = |path: &Path| {
+    let flip: fn(&Path) = |path| {
         let mut bytes = fs::read(path).unwrap();
         bytes[20] ^= 1;
         fs::write(path, bytes).unwrap();
     };
-    let make_unreadable = |path: &Path| {
+    let make_unreadable: fn(&Path) = |path| {
         fs::remove_file(path).unwrap();
         fs::create_dir(path).unwrap();
     };
-    for damage in [&flip as &dyn Fn(&Path), &make_unreadable] {
+    for damage in [flip, make_unreadable] {
         let place = place();
         let (path, times) = store_of_segments(place.path(), ["a", "b", "a", "b", "a"]);
         damage(&segments(&path)[2]);

@@ -137,7 +137,12 @@ impl Source {
                 return Err(error);
             }
             Ok(_) | Err(Error::Corrupt { .. }) => {}
-            Err(error) if error.is_missing_file() => {}
+            Err(error) if error.is_missing_file() => {
+                if self.segments.reach(mark.address.segment).is_err() {
+                    // The mark is right, and the log lacks what it speaks of.
+                    return self.segments.scan(self.segment_before(time));
+                }
+            }
             Err(error) => return Err(error),
         }
         self.break_index();
