@@ -8,17 +8,17 @@ mod common;
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use annals::{
-    Cursor, Durability, Error, Event, EventView, Expected, NewEvent, Options, Position, Result,
-    Store,
+    Cursor, Durability, Error, Event, EventView, Expected, IndexRecovery, NewEvent, Options,
+    Position, Result, Store, Timestamp,
 };
-use common::{place, segments};
+use common::{base_of, place, segments, small};
 use fastrand::Rng;
 
 const STREAMS: [&str; 5] = ["cart-1", "cart-2", "order-1", "order-购", "o"];
@@ -398,4 +398,122 @@ fn a_wait_ends_with_its_time_or_with_the_store() {
         }
     });
     assert!(begun.elapsed() < LONG);
+}
+
+/// A closed store of segments with two events each, of these streams; and when those were recorded.
+fn store_of_segments<const N: usize>(
+    place: &Path,
+    streams: [&str; N],
+) -> (PathBuf, Vec<Timestamp>) {
+    let path = place.join("s");
+    let store = small().open(&path).unwrap();
+    let mut times = Vec::new();
+    for stream in streams {
+        for _ in 0..2 {
+            let event = NewEvent::bytes("t", [7; 1_500]);
+            times.push(store.append(stream, Expected::Any, [event]).unwrap().recorded_at());
+        }
+    }
+    store.close().unwrap();
+    let bases = segments(&path).into_iter().map(|file| base_of(&file));
+    assert!(bases.eq((0..).step_by(2).take(N)));
+    (path, times)
+}
+
+/// Positions of the events, and what they end with if that is an error.
+fn read(cursor: impl Iterator<Item = Result<Event>>) -> (Vec<u64>, Option<String>) {
+    let (mut positions, mut error) = (Vec::new(), None);
+    for event in cursor {
+        match event {
+            Ok(event) => positions.push(event.position().get()),
+            Err(told) => error = Some(told.to_string()),
+        }
+    }
+    (positions, error)
+}
+
+/// A stream of which the log lacks events was put down to the index, which answered nothing more then:
+/// other streams were looked for from the first event on, and not found behind what is missing.
+#[test]
+fn what_a_missing_segment_had_is_an_error_and_all_else_is_found_by_the_index() {
+    for is_open in [false, true] {
+        let place = place();
+        let (path, times) = store_of_segments(place.path(), ["z", "a", "b", "z"]);
+        let opened = is_open.then(|| small().open(&path).unwrap());
+        fs::remove_file(segments(&path).remove(1)).unwrap();
+        let store = opened.unwrap_or_else(|| small().open(&path).unwrap());
+        assert_found_around_what_is_missing(&store, &times);
+        store.append("new", Expected::NoStream, [NewEvent::text("t", "x")]).unwrap();
+        store.close().unwrap();
+        let store = small().open(&path).unwrap();
+        assert_eq!(store.recovery().index, IndexRecovery::Current);
+        assert!(!path.join("index.broken").exists());
+        assert_found_around_what_is_missing(&store, &times);
+        assert_eq!(read(store.read_stream("new")), (vec![8], None));
+    }
+}
+
+fn assert_found_around_what_is_missing(store: &Store, times: &[Timestamp]) {
+    let (before, error) = read(store.read_all());
+    assert_eq!(before, [0, 1]);
+    assert!(error.is_some());
+    let missing = (Vec::new(), error);
+    assert_eq!(read(store.read_stream("a")), missing);
+    assert_eq!(read(store.read_stream("a").backwards()), missing);
+    // The mark before each of these times is in the missing segment.
+    let since = |at: usize| read(store.read_all().recorded(times[at]..=times[5]));
+    assert_eq!(since(4), (vec![4, 5], None));
+    assert!(since(3).1.is_some());
+    assert!(store.stats().is_index_usable);
+    assert_eq!(read(store.read_stream("b")), (vec![4, 5], None));
+}
+
+/// A time before the first event was looked for in the headers of all segments, though the index had
+/// said that there is nothing before it, and one that could not be read ended the search.
+#[test]
+fn a_bad_header_is_met_by_who_comes_there_and_not_by_who_looks_for_an_earlier_time() {
+    let flip: fn(&Path) = |path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[20] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    let make_unreadable: fn(&Path) = |path| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    };
+    for damage in [flip, make_unreadable] {
+        let place = place();
+        let (path, times) = store_of_segments(place.path(), ["a", "b", "a", "b", "a"]);
+        damage(&segments(&path)[2]);
+        let store = small().open(&path).unwrap();
+        assert_eq!(store.recovery().index, IndexRecovery::Current);
+        // Waits until the index answers.
+        assert_eq!(store.stream_end("b").unwrap().get(), 4);
+        assert_found_around_bad_header(&times, || store.read_all(), |time| store.position_at(time));
+        assert!(store.stats().is_index_usable);
+        drop(store);
+        let reader = Options::new().open_read_only(&path).unwrap();
+        assert_found_around_bad_header(
+            &times,
+            || reader.read_all(),
+            |time| reader.position_at(time),
+        );
+    }
+}
+
+fn assert_found_around_bad_header(
+    times: &[Timestamp],
+    all: impl Fn() -> Cursor,
+    position_at: impl Fn(Timestamp) -> Result<Position>,
+) {
+    let (before, error) = read(all());
+    assert_eq!(before, [0, 1, 2, 3]);
+    assert!(error.is_some());
+    let early = Timestamp::from_nanos(0);
+    assert_eq!(read(all().recorded(early..)), (before, error.clone()));
+    assert_eq!(read(all().recorded(times[2]..)), (vec![2, 3], error));
+    assert_eq!(read(all().recorded(times[7]..)), (vec![7, 8, 9], None));
+    for (time, position) in [(early, 0), (times[1], 1), (times[7], 7)] {
+        assert_eq!(position_at(time).unwrap(), Position::new(position));
+    }
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use annals::{
-    Durability, Error, Expected, IndexRecovery, NewEvent, Position, RecoveryReport, Result, Store,
-    TornTail, Witness,
+    Durability, Error, Expected, IndexRecovery, IndexTrouble, NewEvent, Position, RecoveryReport,
+    Result, Store, TornTail, Witness,
 };
 use common::{
     Book, Seen, assert_agrees, assert_error, assert_unharmed, base_of, copy, count, crash, files,
@@ -779,6 +779,89 @@ fn the_index_of_a_copy_that_went_another_way_is_built_anew() {
             panic!("{:?}", store.recovery());
         };
         assert_agrees(&store, &book.events);
+    }
+}
+
+/// As above, where the checkpoint is in a segment that this log does not have.
+#[test]
+fn the_index_of_a_copy_that_rolled_elsewhere_is_built_anew() {
+    let template = Template::new(Durability::Sync);
+    let other = template.closed();
+    let store = small().open(&other).unwrap();
+    template.book.clone().append_big(&store, "big", 3_750);
+    store.close().unwrap();
+    assert_eq!(segments(&other).len(), LAST + 2);
+    let index = template.place.path().join("other-index");
+    copy(&other.join("index"), &index);
+
+    let path = template.closed();
+    let mut book = template.book.clone();
+    let store = small().open(&path).unwrap();
+    book.append(&store, &[("cart", 2)]);
+    store.close().unwrap();
+    assert_eq!(segments(&path).len(), LAST + 1);
+    fs::remove_dir_all(path.join("index")).unwrap();
+    copy(&index, &path.join("index"));
+    let store = small().open(&path).unwrap();
+    let IndexRecovery::Rebuilt { .. } = store.recovery().index else {
+        panic!("{:?}", store.recovery());
+    };
+    assert_agrees(&store, &book.events);
+}
+
+/// Damage just behind the checkpoint was taken for an index of another log: it was moved aside, and all
+/// of the log was read, only to come to that damage.
+#[test]
+fn damage_behind_the_checkpoint_of_the_index_is_not_put_down_to_the_index() {
+    // In a segment, and at the end of one, so that the next one follows.
+    for is_at_end in [false, true] {
+        let place = place();
+        let path = place.path().join("s");
+        let mut book = Book::new(5);
+        let store = small().open(&path).unwrap();
+        book.append(&store, &[("cart", 2)]);
+        store.close().unwrap();
+        let (old, checkpoint) = (place.path().join("old"), book.end());
+        copy(&path.join("index"), &old);
+        let store = small().open(&path).unwrap();
+        if !is_at_end {
+            book.append(&store, &[("user", 1)]);
+        }
+        (0..3).for_each(|_| _ = book.append_big(&store, "big", 3_750));
+        book.append(&store, &[("user", 1)]);
+        store.close().unwrap();
+        let segments: Vec<_> =
+            segments(&path).iter().map(|segment| Segment::read(&path, segment, &book)).collect();
+        let first = |segment: &&Segment| segment.batches.iter().any(|at| at.first == checkpoint);
+        let damaged = segments.iter().find(first).unwrap();
+        assert_eq!(damaged.base, if is_at_end { checkpoint } else { 0 });
+        let record = damaged.batches.iter().find(|at| at.first == checkpoint).unwrap().bytes.start;
+        let event_count = book.end() - checkpoint;
+
+        // The header, the record, and the whole segment.
+        for offset in [Some(20), Some(record + 16), Some(record + 100), None] {
+            fs::remove_dir_all(path.join("index")).unwrap();
+            copy(&old, &path.join("index"));
+            match offset {
+                Some(offset) => damaged.write_flipped(&path, offset),
+                // Without its first segment a store is refused.
+                None if is_at_end => fs::remove_file(path.join(&damaged.name)).unwrap(),
+                None => continue,
+            }
+            let store = small().open(&path).unwrap();
+            let index = &store.recovery().index;
+            let IndexRecovery::Unavailable { reason: IndexTrouble::LogUnreadable { .. } } = index
+            else {
+                panic!("{index:?}");
+            };
+            store.close().unwrap();
+            assert!(!path.join("index.broken").exists());
+            fs::write(path.join(&damaged.name), &damaged.bytes).unwrap();
+            let store = small().open(&path).unwrap();
+            assert_eq!(store.recovery().index, IndexRecovery::CaughtUp { event_count });
+            assert_agrees(&store, &book.events);
+            store.close().unwrap();
+        }
     }
 }
 

@@ -490,6 +490,13 @@ const TEETH: &[Tooth] = &[
         &["lib"],
     ),
     tooth(
+        "a segment that the log lacks is not put down to the index",
+        "src/cursor/near.rs",
+        "return self.segments.reach(address.segment).map(|()| false);",
+        "return Ok(false);",
+        &["reading"],
+    ),
+    tooth(
         "the checkpoint names its store and record",
         "src/store/catch_up.rs",
         "checkpoint.position == end.position && checkpoint.checksum == end.checksum",

@@ -48,6 +48,10 @@ impl Near {
 impl Source {
     /// Reads the record of a revision at an address that the index gave, which is the last one of
     /// `near` then; `false` if something else stands there, so that the index is wrong.
+    ///
+    /// # Errors
+    ///
+    /// What reading gives, also if it is the log that lacks the segment of that address.
     pub(crate) fn record_at(
         &self,
         near: &mut Option<Near>,
@@ -60,7 +64,9 @@ impl Source {
         };
         if !near.as_ref().is_some_and(is_near) {
             let window = match self.segments.window(address.segment) {
-                Err(error) if error.is_missing_file() => return Ok(false),
+                Err(error) if error.is_missing_file() => {
+                    return self.segments.reach(address.segment).map(|()| false);
+                }
                 other => other?,
             };
             *near = Some(Near {

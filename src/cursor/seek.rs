@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::cursor::Source;
 use crate::error::{Error, Result};
+use crate::format::SegmentHeader;
 use crate::index::{Mark, Seek};
 use crate::segment::{Scanner, find_record};
 use crate::types::{Address, Position, Timestamp};
@@ -22,33 +23,26 @@ impl Source {
             return self.segments.scan(base);
         }
         let mark = self.mark_before(Seek::Position(position));
-        if let Some(mark) = mark.filter(|mark| mark.address.segment == base) {
+        let mark = mark.filter(|mark| mark.address.segment == base);
+        if let Some(mark) = &mark {
             let scanner = self.segments.scan_at(mark.address, mark.position)?;
             match self.skip_to(scanner, position) {
                 Err(Error::Corrupt { .. }) => {}
                 other => return other,
             }
-            // Either the mark is wrong or the log is: without it, the error tells.
-            match self.advance(self.segments.scan(base)?, position) {
-                Err(error @ Error::Corrupt { .. }) => {
-                    return self.behind(error, base, &(position..position.next()));
-                }
-                other => {
-                    let mut scanner = other?;
-                    // What is damaged at the position itself is for the reader to find.
-                    if scanner.peek(self.segments.limit(scanner.file())?).is_ok() {
-                        self.break_index();
-                    }
-                    return Ok(scanner);
-                }
-            }
         }
-        match self.advance(self.segments.scan(base)?, position) {
+        let mut scanner = match self.advance(self.segments.scan(base)?, position) {
             Err(error @ Error::Corrupt { .. }) => {
-                self.behind(error, base, &(position..position.next()))
+                return self.behind(error, base, &(position..position.next()));
             }
-            other => other,
+            other => other?,
+        };
+        // Either the mark was wrong or the log is. What is damaged at the position itself is for the
+        // reader to find.
+        if mark.is_some() && scanner.peek(self.segments.limit(scanner.file())?).is_ok() {
+            self.break_index();
         }
+        Ok(scanner)
     }
 
     /// Goes on until `position` is next, by the headers of the records before it, and makes sure
@@ -103,6 +97,7 @@ impl Source {
     /// Begins to read at the first event before `visible` that was recorded at `time` or later;
     /// `None` if there is none.
     pub(crate) fn scanner_at(&self, time: Timestamp, visible: Position) -> Result<Option<Scanner>> {
+        let has_index = self.is_index_usable();
         let mark = match self.mark_before(Seek::Time(time)) {
             // It was added meanwhile. One before it is earlier, too.
             Some(mark) if mark.position >= visible => {
@@ -112,7 +107,9 @@ impl Source {
         };
         let mut scanner = match mark {
             Some(mark) => self.scan_from_mark(&mark, time)?,
-            None => self.segments.scan(self.segment_before(time)?)?,
+            // The first event has a mark, so there is none before `time`.
+            None if has_index => self.segments.scan(Position::START)?,
+            None => self.segments.scan(self.segment_before(time))?,
         };
         while scanner.position() < visible {
             scanner = self.segments.cross(scanner)?;
@@ -140,11 +137,16 @@ impl Source {
                 return Err(error);
             }
             Ok(_) | Err(Error::Corrupt { .. }) => {}
-            Err(error) if error.is_missing_file() => {}
+            Err(error) if error.is_missing_file() => {
+                if self.segments.reach(mark.address.segment).is_err() {
+                    // The mark is right, and the log lacks what it speaks of.
+                    return self.segments.scan(self.segment_before(time));
+                }
+            }
             Err(error) => return Err(error),
         }
         self.break_index();
-        self.segments.scan(self.segment_before(time)?)
+        self.segments.scan(self.segment_before(time))
     }
 
     /// Goes on to a record that was recorded before `time`, by the headers of those before it: that
@@ -180,20 +182,27 @@ impl Source {
         self.segments.after(scanner.segment()).map_or(visible, |next| next.min(visible))
     }
 
-    /// The last segment that begins with events recorded before `time`, or the first segment.
-    fn segment_before(&self, time: Timestamp) -> Result<Position> {
+    /// The last segment that begins after events recorded before `time`, as far as headers can be read,
+    /// or the first segment.
+    fn segment_before(&self, time: Timestamp) -> Position {
         let bases = self.segments.bases();
         let (mut low, mut high) = (0, bases.len());
         while low < high {
             let middle = low.midpoint(high);
-            let Some(base) = bases.get(middle) else { break };
-            let header = self.segments.file(*base)?.header()?;
-            if header.recorded_before < time {
-                low = middle + 1;
-            } else {
-                high = middle;
+            match self.first_header(bases.get(middle..high).unwrap_or_default()) {
+                Some((at, header)) if header.recorded_before < time => low = middle + at + 1,
+                _ => high = middle,
             }
         }
-        Ok(low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default())
+        low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default()
+    }
+
+    /// The first of some segments whose header can be read, and the header. What is wrong with those
+    /// before it is for whoever comes there to tell.
+    fn first_header(&self, bases: &[Position]) -> Option<(usize, SegmentHeader)> {
+        bases.iter().enumerate().find_map(|(at, base)| {
+            let header = self.segments.file(*base).and_then(|file| file.header());
+            header.ok().map(|header| (at, header))
+        })
     }
 }

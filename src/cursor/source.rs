@@ -306,7 +306,7 @@ pub(super) mod tests {
     use crate::log::{UnrecoveredLog, read_meta};
     use crate::options::Options;
     use crate::store::IndexPlace;
-    use crate::types::{Entries, Entry, NameHasher};
+    use crate::types::{Entries, Entry, NameHasher, Timestamp};
 
     const INDEX: IndexOptions =
         IndexOptions { checkpoint_event_count: 100, mark_interval_len: 1, cache_len_max: 1 << 20 };
@@ -356,29 +356,56 @@ pub(super) mod tests {
         (segments, entries)
     }
 
-    /// Every value in the tree has a checksum, so that only an index that was filled wrongly does
-    /// this: by a bug, or from a copy of the log that went another way.
-    #[test]
-    fn an_index_that_points_to_other_events_is_not_believed() {
+    /// An index that was told that events stand elsewhere, and what reads from it and from the log.
+    fn wrong_source(bend: impl Fn(&str, Entry) -> (&'static str, Entry)) -> Arc<Source> {
         let (segments, known) = log();
         let hasher = NameHasher::of(segments.store());
         let mut entries = Entries::default();
         for (stream, entry) in known {
-            let other = if stream == "a" { "b" } else { "a" };
-            entries.push(other, Entry { hash: hasher.hash(other), ..entry });
+            let (stream, entry) = bend(&stream, entry);
+            entries.push(stream, Entry { hash: hasher.hash(stream), ..entry });
         }
         let tree = Box::new(MemoryTree::default());
         let index = Index::open(tree, segments.store(), INDEX).unwrap().0;
         index.add(&entries, segments.visible());
-        let source = Arc::new(Source::new(Arc::new(segments), Arc::new(Arc::new(index).into())));
+        Arc::new(Source::new(Arc::new(segments), Arc::new(Arc::new(index).into())))
+    }
+
+    fn assert_not_believed(source: &Arc<Source>) {
         assert!(source.index().fault().is_none());
         let read = |cursor: StreamCursor| {
             let texts = cursor.map(|event| event.unwrap().payload().to_vec());
             texts.map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
         };
-        let cursor = |stream| StreamCursor::new(Arc::clone(&source), Arc::new(()), stream);
+        let cursor = |stream| StreamCursor::new(Arc::clone(source), Arc::new(()), stream);
         assert_eq!(read(cursor("a")), ["a", "a"]);
         assert!(source.index().fault().is_some());
         assert_eq!(read(cursor("b").backwards()), ["b", "b"]);
+    }
+
+    /// Every value in the tree has a checksum, so that only an index that was filled wrongly does
+    /// this: by a bug, or from a copy of the log that went another way.
+    #[test]
+    fn an_index_that_points_to_other_events_is_not_believed() {
+        assert_not_believed(&wrong_source(|stream, entry| {
+            (if stream == "a" { "b" } else { "a" }, entry)
+        }));
+    }
+
+    /// A segment that the log lacks is no fault of the index; one that there never was is.
+    #[test]
+    fn an_index_that_points_to_segments_that_never_were_is_not_believed() {
+        for base in [1, 3, 4, 900] {
+            let segment = Position::new(base);
+            let bend = |stream: &str, entry: Entry| {
+                let address = Address { segment, ..entry.address };
+                (if stream == "a" { "a" } else { "b" }, Entry { address, ..entry })
+            };
+            assert_not_believed(&wrong_source(bend));
+            let source = wrong_source(bend);
+            let found = source.position_at(Timestamp::MAX).unwrap();
+            assert_eq!(found, Position::new(4));
+            assert!(source.index().fault().is_some());
+        }
     }
 }

@@ -11,6 +11,7 @@ mod decide;
 mod gate;
 mod group;
 mod meta;
+mod missing;
 mod noter;
 mod recent;
 mod recover;

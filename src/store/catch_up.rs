@@ -8,7 +8,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, Scope, scope};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::index::{Index, IndexFault};
 use crate::log::{Log, Segments};
 use crate::options::Progress;
@@ -16,7 +16,7 @@ use crate::report::IndexTrouble;
 use crate::segment::Scanner;
 use crate::sync::{AtomicBool, Ordering};
 use crate::trace::span;
-use crate::types::{Entries, Entry, LogEnd, NameHasher, Position};
+use crate::types::{Address, Entries, Entry, LogEnd, NameHasher, Position};
 
 /// Events that are given to the index at once, or a few more: batches stay whole.
 const CHUNK_COUNT: usize = 4_096;
@@ -71,12 +71,36 @@ impl CatchUp<'_> {
         match (outcome, self.index.fault()) {
             (_, Some(fault)) => Err(IndexTrouble::Failed { detail: fault.to_string() }),
             (Ok(()), None) => Ok(total),
-            // What follows the checkpoint does not follow from it.
-            (Err(Error::Corrupt { .. }), None) if checkpoint.is_some() && read == begin => {
-                Err(IndexTrouble::OtherLog)
-            }
-            (Err(error), None) => Err(IndexTrouble::LogUnreadable { detail: error.to_string() }),
+            (Err(error), None) => match checkpoint.filter(|_| read == begin) {
+                // Nothing follows from the checkpoint: it may be of another log.
+                Some(checkpoint) if self.contradicts(checkpoint).unwrap_or(false) => {
+                    Err(IndexTrouble::OtherLog)
+                }
+                _ => Err(IndexTrouble::LogUnreadable { detail: error.to_string() }),
+            },
         }
+    }
+
+    /// Whether the log, which is longer, has not come by `checkpoint`. Reads one segment up to there.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be told, for the log is damaged before it, or lacks what was there.
+    fn contradicts(&self, checkpoint: &LogEnd) -> Result<bool> {
+        let Address { segment, offset } = checkpoint.address;
+        let mut scanner = match self.segments.scan(segment) {
+            Err(error) if error.is_missing_file() => {
+                return self.segments.reach(segment).map(|()| true);
+            }
+            other => other?,
+        };
+        let limit = self.segments.limit(scanner.file())?;
+        let next = self.segments.after(segment);
+        let stop = next.map_or(checkpoint.position, |next| next.min(checkpoint.position));
+        while scanner.offset() < offset && scanner.position() < stop {
+            scanner.advance(limit)?;
+        }
+        Ok(scanner.end().as_ref() != Some(checkpoint))
     }
 
     /// Does it all, and says how far it has read.
