@@ -208,8 +208,8 @@ impl Options {
     }
 
     /// Calls `progress` with the number of events indexed so far and the number to index, while
-    /// a missing or broken index is rebuilt or one that lags behind catches up on opening.
-    /// Default: none.
+    /// a missing or broken index is rebuilt or one that lags behind catches up on opening, or one
+    /// that has failed since is replaced. Default: none.
     ///
     /// That may be after [`Options::open`] has returned, by a thread of the store's own. What
     /// `progress` calls must not be this store. If it panics, the index cannot be used.

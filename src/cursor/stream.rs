@@ -15,7 +15,7 @@ use crate::types::{Position, Revision, Timestamp};
 
 /// Reads the events of one stream, in the order of their revisions or against it.
 ///
-/// Like [`Cursor`], but its place is a revision.
+/// Like [`Cursor`](crate::Cursor), but its place is a revision.
 ///
 /// ```
 /// use annals::{Expected, NewEvent, Store};
@@ -121,6 +121,8 @@ impl StreamCursor {
     /// # Errors
     ///
     /// Those of [`Cursor::visit`].
+    ///
+    /// [`Cursor::visit`]: crate::Cursor::visit
     pub fn visit(&mut self, mut visit: impl FnMut(EventView<'_>) -> ControlFlow<()>) -> Result<()> {
         if self.place.is_none() {
             let begun = self.begin();
@@ -146,6 +148,8 @@ impl StreamCursor {
     ///
     /// Those of [`Cursor::wait`], and backwards from the end those of
     /// [`Store::stream_end`](crate::Store::stream_end).
+    ///
+    /// [`Cursor::wait`]: crate::Cursor::wait
     pub fn wait(&self, timeout: Duration) -> Result<bool> {
         let Revisions { source, direction, .. } = &self.revisions;
         if *direction == Direction::Backwards {

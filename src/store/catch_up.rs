@@ -70,6 +70,7 @@ impl CatchUp<'_> {
         let (outcome, read) = shared.unwrap_or_else(|| self.work(&range));
         match (outcome, self.index.fault()) {
             (_, Some(fault)) => Err(IndexTrouble::Failed { detail: fault.to_string() }),
+            (Ok(()), None) if !self.is_wanted() => Err(IndexTrouble::LogNotDurable),
             (Ok(()), None) => Ok(total),
             (Err(error), None) => match checkpoint.filter(|_| read == begin) {
                 // Nothing follows from the checkpoint: it may be of another log.
@@ -166,10 +167,16 @@ impl CatchUp<'_> {
     }
 
     fn go_on(&self, room: Entries) -> ControlFlow<(), Entries> {
-        if self.index.has_failed() || self.is_cancelled.load(Ordering::Relaxed) {
+        if self.index.has_failed() || !self.is_wanted() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(room)
+    }
+
+    /// Whether there is a use in going on. A log that cannot be synced lets no checkpoint be written, and
+    /// memory would grow.
+    fn is_wanted(&self) -> bool {
+        !self.is_cancelled.load(Ordering::Relaxed) && self.log.takes_appends()
     }
 
     /// Has a checkpoint written, once the one before it is.

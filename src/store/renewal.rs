@@ -14,7 +14,7 @@ use crate::store::open_index::trouble;
 use crate::store::opening::Opening;
 use crate::sync::{Mutex, Ordering};
 use crate::trace::{span, tell};
-use crate::types::{LogEnd, Position};
+use crate::types::LogEnd;
 
 /// How long it takes until another is tried; twice as long each time, whatever has become of the one
 /// before: one that fails now and then must not be built all the time.
@@ -102,15 +102,8 @@ impl Renewal {
         let built = catch_unwind(AssertUnwindSafe(|| self.opening.renew()));
         self.opening.index.expect_none();
         let built = built.unwrap_or_else(|_| Err(trouble(&IndexFault::Panicked)));
-        match &built {
-            Ok(end) => {
-                tell!(INFO, end = end.get(), "the index was built anew");
-            }
-            Err(reason) => {
-                tell!(WARN, reason = ?reason, "the index cannot be built anew");
-            }
-        }
-        built.map(|_| ())
+        tell!(INFO, is_built = built.is_ok(), reason = ?built.as_ref().err(), "renewed the index");
+        built
     }
 
     /// Ends it, and lets none be begun.
@@ -129,8 +122,8 @@ impl Renewal {
 
 impl Opening {
     /// Builds an index from the log while others append and read, and puts it in the place of the one
-    /// that has failed; says how far it knew the log at least.
-    fn renew(&self) -> Result<Position, IndexTrouble> {
+    /// that has failed.
+    fn renew(&self) -> Result<(), IndexTrouble> {
         if let Some(failed) = self.index.look() {
             failed.close();
         }
@@ -138,7 +131,7 @@ impl Opening {
         self.join(&index).inspect_err(|_| index.close())
     }
 
-    fn join(&self, index: &Arc<Index>) -> Result<Position, IndexTrouble> {
+    fn join(&self, index: &Arc<Index>) -> Result<(), IndexTrouble> {
         let mut end = None;
         for _ in 0..CATCH_UP_COUNT_MAX {
             if self.catch_up_from(index, &mut end)? < NEAR_COUNT {
@@ -149,15 +142,12 @@ impl Opening {
         self.catch_up_from(index, &mut end)?;
         let known_end = end.map(|end| end.position).unwrap_or_default();
         self.segments.hold(|_| self.index.join(Arc::clone(index), known_end));
-        index.fault().map_or(Ok(known_end), |fault| Err(trouble(&fault)))
+        index.fault().map_or(Ok(()), |fault| Err(trouble(&fault)))
     }
 
     /// Adds to an index what is visible behind `end`, which becomes the end of what it knows.
     fn catch_up_from(&self, index: &Index, end: &mut Option<LogEnd>) -> Result<u64, IndexTrouble> {
         let count = self.catch_up(index, end.as_ref())?;
-        if self.is_cancelled.load(Ordering::Relaxed) {
-            return Err(trouble(&IndexFault::Closed));
-        }
         *end = index.indexed_end();
         Ok(count)
     }
@@ -165,10 +155,11 @@ impl Opening {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
     use std::thread;
 
     use super::*;
-    use crate::directory::{Directory, SimulatedDirectory};
+    use crate::directory::{Call, Directory, Fault, SimulatedDirectory};
     use crate::event::{Batch, Expected, NewEvent};
     use crate::index::MemoryTree;
     use crate::options::{Durability, Options};
@@ -186,7 +177,7 @@ mod tests {
     fn append(store: &Store, streams: impl Iterator<Item = u64>, count: u64) {
         let batch = streams.fold(Batch::new().durability(Durability::Buffered), |batch, n| {
             let event = NewEvent::text("t", "x");
-            batch.append(&format!("s-{n}"), Expected::Exact(count), [event])
+            batch.append(format!("s-{n}"), Expected::Exact(count), [event])
         });
         store.append_batch(batch).unwrap();
     }
@@ -262,5 +253,44 @@ mod tests {
             assert_eq!(store.read_stream("s-14").map(Result::unwrap).count(), 4);
             assert!(store.verify().unwrap().is_sound());
         }
+    }
+    /// What there is of an index was left as it is because the log cannot be read: another would be no
+    /// better. And a store that is closed is not kept waiting.
+    #[test]
+    fn no_index_is_built_that_is_no_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let store = Options::new().open(&path).unwrap();
+        append(&store, 0..10, 0);
+        let (opening, reason) = (&store.inner.renewal.opening, String::new());
+        let reason = IndexTrouble::LogUnreadable { detail: reason };
+        let found = OnceLock::from(IndexRecovery::Unavailable { reason });
+        let renewal = Renewal::new(Arc::clone(opening), Arc::new(found));
+        fail_index(&store);
+        renewal.after_append();
+        assert!(renewal.state.lock().thread.is_none());
+        store.inner.renewal.stop();
+        store.inner.renewal.after_append();
+        assert!(store.inner.renewal.state.lock().thread.is_none());
+        assert!(!path.join("index.broken").exists());
+        store.inner.renewal.renew().unwrap_err();
+        assert!(!store.stats().is_index_usable && path.join("index.broken").exists());
+    }
+
+    /// It went on, and all that was read stayed in memory.
+    #[test]
+    fn no_index_goes_on_being_built_of_a_log_that_cannot_be_synced() {
+        let simulated = Arc::new(SimulatedDirectory::new());
+        let options = Options::new().checkpoint_event_count(5);
+        let place = IndexPlace::Memory(MemoryTree::default());
+        let store = options.open_in(simulated.clone(), &place).unwrap();
+        fail_index(&store);
+        (0..20).for_each(|count| append(&store, 0..1_000, count));
+        let opening = &store.inner.renewal.opening;
+        let index = opening.create().unwrap();
+        simulated.inject(Fault::next(Call::Sync, ErrorKind::Other).forever());
+        let caught_up = opening.catch_up(&index, None);
+        assert!(matches!(caught_up, Err(IndexTrouble::LogNotDurable)), "{caught_up:?}");
+        assert!(index.indexed_end().unwrap().position.get() < 10_000);
     }
 }

@@ -26,7 +26,8 @@ pub struct Stats {
     pub unsynced_len: u64,
     /// Whether the store takes appends: not once a sync has failed, nor once it is closed.
     pub takes_appends: bool,
-    /// Whether the index answers. While it does not, or is being opened, the log is read instead.
+    /// Whether the index answers. While it does not, or is being opened, the log is read instead. In the
+    /// place of one that has failed another is built, which the next append begins.
     pub is_index_usable: bool,
 }
 
