@@ -457,9 +457,23 @@ const TEETH: &[Tooth] = &[
     tooth(
         "ends are remembered until the index can tell them",
         "src/store/append.rs",
-        "if is_usable { index.taken_end() } else { assign.visible_end() }",
-        "{\n            let _ = is_usable;\n            assign.visible_end()\n        }",
+        "if is_usable { index.taken_end().min(visible_end) } else { visible_end }",
+        "{\n            let _ = is_usable;\n            visible_end\n        }",
         &["faults"],
+    ),
+    tooth(
+        "what is published before an index joins is kept for it",
+        "src/cursor/later.rs",
+        "backlog.push((entries.clone(), end));",
+        "let _ = (backlog, entries.clone());",
+        &["lib"],
+    ),
+    tooth(
+        "an index that joins has taken in what is visible",
+        "src/cursor/later.rs",
+        "index.take_in();",
+        "",
+        &["lib"],
     ),
     tooth(
         "the index takes in what is visible before it is asked about all of that",

@@ -248,6 +248,8 @@ mod tests {
             append(&store, 15..20, 0);
             opening.segments.hold(|_| opening.index.join(index, end.unwrap().position));
             assert!(store.stats().is_index_usable);
+            // Where streams end may be forgotten, of all that was visible.
+            assert_eq!(store.inner.source.index().taken_end(), store.end());
             append(&store, 5..15, 3);
             append(&store, 15..20, 1);
             assert_eq!(store.read_stream("s-14").map(Result::unwrap).count(), 4);
