@@ -73,8 +73,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "what is durable only once it is synced",
         "src/log/commit.rs",
-        "if group.syncs {\n                    self.advance_durable(group.end, self.last_offset);\n                } else if group.rolls {\n                    self.advance_durable(group.start, offset_before);\n                }",
-        "let _ = offset_before;\n                self.advance_durable(group.end, self.last_offset);",
+        "if group.syncs {\n                    self.advance_durable(group.end, self.last_offset, self.written_len);\n                } else if group.rolls {\n                    self.advance_durable(group.start, offset_before, len_before);\n                }",
+        "let _ = (offset_before, len_before);\n                self.advance_durable(group.end, self.last_offset, self.written_len);",
         &["crash"],
     ),
     // The note of how far the log is durable.

@@ -14,7 +14,7 @@ use crate::log::Log;
 use crate::log::group::{Failure, Group, Outcome, Room};
 use crate::log::writer::WriteError;
 use crate::segment::{records_start, wide};
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::MutexGuard;
 use crate::trace::{span, tell};
 use crate::types::{LogEnd, Position};
 
@@ -35,6 +35,9 @@ pub(super) struct State {
     /// The same with what a note says of it, offset of the last record included; `None` if that
     /// is not known.
     pub(super) durable_place: Option<(LogEnd, u64)>,
+    /// Bytes that were written since the log was opened, and how many of them are durable.
+    pub(super) written_len: u64,
+    pub(super) durable_len: u64,
     /// Offset of the last record that is written; 0 if there is none in the last segment.
     pub(super) last_offset: u64,
     /// The group that takes batches.
@@ -69,6 +72,8 @@ impl State {
             written: end,
             durable: not_durable_from.unwrap_or(end.position),
             durable_place: not_durable_from.is_none().then_some((end, last_offset)),
+            written_len: 0,
+            durable_len: 0,
             last_offset,
             forming: Group::after(end),
             room: Room::default(),
@@ -106,15 +111,16 @@ impl State {
     fn settle(&mut self, group: &Group, written: Result<(), WriteError>) -> Result<(), Failure> {
         match written {
             Ok(()) => {
-                let offset_before = self.last_offset;
+                let (offset_before, len_before) = (self.last_offset, self.written_len);
                 self.written = group.end;
+                self.written_len = len_before.saturating_add(wide(group.bytes.len()));
                 if let Some(last) = group.entries.last() {
                     self.last_offset = last.address.offset;
                 }
                 if group.syncs {
-                    self.advance_durable(group.end, self.last_offset);
+                    self.advance_durable(group.end, self.last_offset, self.written_len);
                 } else if group.rolls {
-                    self.advance_durable(group.start, offset_before);
+                    self.advance_durable(group.start, offset_before, len_before);
                 }
                 Ok(())
             }
@@ -124,7 +130,7 @@ impl State {
                 if end.address != group.start.address {
                     // The new segment is there, and all before it was synced.
                     self.last_offset = 0;
-                    self.advance_durable(end, self.last_offset);
+                    self.advance_durable(end, self.last_offset, self.written_len);
                 }
                 self.fail_forming(end, failure.clone());
                 Err(failure)
@@ -137,10 +143,11 @@ impl State {
     }
 
     /// Takes note that everything before `end` is durable, the last record of which is at
-    /// `last_offset` in its segment.
-    pub(super) fn advance_durable(&mut self, end: LogEnd, last_offset: u64) {
+    /// `last_offset` in its segment, and `len` bytes of what was written.
+    pub(super) fn advance_durable(&mut self, end: LogEnd, last_offset: u64, len: u64) {
         if end.position >= self.durable {
             self.durable = end.position;
+            self.durable_len = len;
             self.durable_place = Some((end, last_offset));
         }
     }
@@ -280,11 +287,6 @@ impl Log {
         span!(TRACE, "group", events = group.entries.len(), syncs = group.syncs);
         self.writer.lock().write(group, unsynced, &self.segments)?;
         self.counts.count(group);
-        if group.syncs {
-            self.unsynced_len.store(0, Ordering::Release);
-        } else {
-            self.unsynced_len.fetch_add(wide(group.bytes.len()), Ordering::AcqRel);
-        }
         if !group.is_empty() {
             self.segments.publish(group.end, || self.follower.published(&group.entries, group.end));
         }

@@ -17,6 +17,8 @@ mod recent;
 mod recover;
 mod sealer;
 mod segments;
+#[cfg(test)]
+mod tests;
 mod track;
 #[cfg(feature = "async")]
 mod wakers;
@@ -79,7 +81,7 @@ pub(crate) struct Log {
     writer: Mutex<Writer>,
     sealer: Arc<Sealer>,
     gate: Arc<SyncGate>,
-    /// Bytes that were written and that nobody has synced or begun to.
+    /// Bytes after the durable end, to be looked at without the lock.
     unsynced_len: AtomicU64,
     noter: Noter,
     /// The durable end, to be looked at without the lock.
@@ -195,9 +197,8 @@ impl Log {
         if matches!(state.status, Status::Poisoned) {
             return Err(Error::Poisoned);
         }
-        let (end, last_offset) = (state.written, state.last_offset);
+        let (end, last_offset, len) = (state.written, state.last_offset, state.written_len);
         drop(state);
-        self.unsynced_len.store(0, Ordering::Release);
         let file = self.gate.active();
         // If there is another segment by now, all before it was synced before it was begun.
         let is_last = file.base() == end.address.segment;
@@ -205,7 +206,7 @@ impl Log {
         let mut state = self.state.lock();
         match synced {
             Ok(()) => {
-                state.advance_durable(end, last_offset);
+                state.advance_durable(end, last_offset, len);
                 self.tell_durable(&state);
             }
             Err(cause) => {
@@ -222,9 +223,11 @@ impl Log {
         self.sync_to(written)
     }
 
-    /// Lets the durable end be seen by who does not hold the lock.
+    /// Lets the durable end, and how much is after it, be seen by who does not hold the lock.
     fn tell_durable(&self, state: &State) {
         self.durable_end.store(state.durable.get(), Ordering::Release);
+        let unsynced_len = state.written_len.saturating_sub(state.durable_len);
+        self.unsynced_len.store(unsynced_len, Ordering::Release);
     }
 
     /// How much was appended.
@@ -273,7 +276,7 @@ impl Log {
         }
     }
 
-    /// Bytes that were written and that nobody has synced or begun to.
+    /// Bytes that were written and are not known to be durable.
     pub(crate) fn unsynced_len(&self) -> u64 {
         self.unsynced_len.load(Ordering::Acquire)
     }

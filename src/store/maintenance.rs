@@ -57,8 +57,8 @@ impl Tasks {
         if self.index().is_checkpoint_due() && self.checkpoint().is_ok() {
             return true;
         }
-        if self.log.unsynced_len() >= UNSYNCED_LEN_MAX {
-            return self.log.sync_behind().is_ok();
+        if self.log.unsynced_len() >= UNSYNCED_LEN_MAX && self.log.sync_behind().is_ok() {
+            return true;
         }
         if self.log.is_seal_due() {
             self.log.seal();
@@ -302,8 +302,9 @@ fn run(tasks: &Tasks, signals: &Signals) {
         let until_note = noting.step(&tasks.log, signals);
         signals.relieve();
         if !has_more {
-            let is_timed = tasks.log.unsynced_len() > 0;
-            let until_sync = tasks.sync_interval.filter(|_| is_timed);
+            // After a sync that has failed there is no other.
+            let is_timed = || tasks.log.unsynced_len() > 0 && tasks.log.takes_appends();
+            let until_sync = tasks.sync_interval.filter(|_| is_timed());
             signals.wait(until_sync.into_iter().chain(until_note).min());
         }
     }

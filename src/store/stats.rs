@@ -22,7 +22,7 @@ pub struct Stats {
     pub group_count: u64,
     /// How many of the groups were synced as they were written.
     pub sync_count: u64,
-    /// Bytes that are visible, and that nobody has synced or begun to.
+    /// Bytes that are visible, and not known to be on the medium.
     pub unsynced_len: u64,
     /// Whether the store takes appends: not once a sync has failed, nor once it is closed.
     pub takes_appends: bool,
