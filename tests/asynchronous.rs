@@ -11,14 +11,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use annals::simulation::{Call, Fault, Simulation};
 use annals::{
-    Batch, Clock, Error, Event, Expected, Followed, NewEvent, Options, Position, Result, Store,
-    Timestamp,
+    Batch, Clock, Durability, Error, Event, Expected, Followed, NewEvent, Options, Position,
+    Result, Store, Timestamp,
 };
 use common::{assert_error, place};
 use futures_core::Stream;
@@ -293,4 +294,45 @@ fn a_waker_that_panics_harms_neither_those_who_append_nor_other_tasks() {
     }
     // Its thread goes on, and the store takes appends.
     assert_eq!(block_on(store.append_async(batch(20))).unwrap().end(), Position::new(42));
+}
+
+/// Appends when it is woken, as a runtime does that polls a task at once on the thread that wakes it.
+struct Inline {
+    store: Store,
+    count: AtomicUsize,
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let n = self.count.fetch_add(1, Ordering::SeqCst);
+        self.store.append_batch(batch(100)).unwrap();
+        self.store.sync().unwrap();
+        assert!(n > 0, "it panics the first time");
+    }
+}
+
+/// It was woken by the thread that wrote the group, before the group was done: it joined the next one,
+/// and waited for itself.
+#[test]
+fn a_waker_that_appends_when_it_is_woken_waits_for_nobody() {
+    for durability in [Durability::Sync, Durability::Buffered] {
+        let dir = place();
+        let path = dir.path().join("store");
+        let store = Options::new().durability(durability).open(path).unwrap();
+        let (done, told) = channel();
+        let appending = store.clone();
+        let inline = Arc::new(Inline { store: store.clone(), count: AtomicUsize::new(0) });
+        let waker = Waker::from(Arc::clone(&inline));
+        thread::spawn(move || {
+            let mut stream = appending.read_all().follow().into_async();
+            for n in 0..4 {
+                while poll(&mut stream, &waker).is_ready() {}
+                appending.append_batch(batch(n)).unwrap();
+            }
+            let _ = done.send(());
+        });
+        told.recv_timeout(Duration::from_secs(60)).expect("it waits for itself");
+        assert_eq!(inline.count.load(Ordering::SeqCst), 4);
+        assert_eq!(store.end(), Position::new(16));
+    }
 }

@@ -232,7 +232,7 @@ impl Log {
     }
 
     /// Writes the forming group while the next one forms. Whatever happens, even a panic, those
-    /// who wait for the group are told.
+    /// who wait for the group are told, and then those who wait for events are woken.
     fn lead(&self, mut state: MutexGuard<'_, State>) {
         state.led = Some(Arc::clone(&state.forming.outcome));
         self.gather(&mut state);
@@ -241,11 +241,11 @@ impl Log {
         let group = std::mem::replace(&mut state.forming, next);
         let unsynced = state.durable < group.start.position;
         let written = MutexGuard::unlocked(&mut state, || {
-            catch_unwind(AssertUnwindSafe(|| self.write_and_publish(&group, unsynced)))
+            catch_unwind(AssertUnwindSafe(|| self.write_and_show(&group, unsynced)))
         });
         state.led = None;
         state.callers_seen = group.caller_count + state.forming.caller_count;
-        let outcome = Arc::clone(&group.outcome);
+        let (outcome, is_empty) = (Arc::clone(&group.outcome), group.is_empty());
         let (settled, panic) = match written {
             Ok(written) => (state.settle(&group, written), None),
             Err(panic) => {
@@ -264,6 +264,10 @@ impl Log {
             next.call_leader();
         }
         outcome.tell();
+        // Code of others: a task may be polled at once, and append, for which nothing must be led.
+        if !is_empty {
+            self.segments.wake();
+        }
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
@@ -283,12 +287,12 @@ impl Log {
         }
     }
 
-    fn write_and_publish(&self, group: &Group, unsynced: bool) -> Result<(), WriteError> {
+    fn write_and_show(&self, group: &Group, unsynced: bool) -> Result<(), WriteError> {
         span!(TRACE, "group", events = group.entries.len(), syncs = group.syncs);
         self.writer.lock().write(group, unsynced, &self.segments)?;
         self.counts.count(group);
         if !group.is_empty() {
-            self.segments.publish(group.end, || self.follower.published(&group.entries, group.end));
+            self.segments.show(group.end, || self.follower.published(&group.entries, group.end));
         }
         Ok(())
     }

@@ -114,17 +114,11 @@ impl Segments {
         *self.visible.read()
     }
 
-    /// Moves the visible end to `end`, after `tell` has told of what becomes visible.
+    /// Moves the visible end to `end`, after `tell` has told of what becomes visible. Who waits must be
+    /// [woken](Self::wake) after that, once nothing is held that they may ask for.
     ///
     /// Who learns of an event from whoever was told, and asks for the visible end then, finds the
     /// event before it.
-    pub(crate) fn publish(&self, end: LogEnd, tell: impl FnOnce()) {
-        self.show(end, tell);
-        self.wake();
-    }
-
-    /// As [`Self::publish`], for who holds what others may ask for when they are woken: they must be
-    /// [woken](Self::wake) after that.
     pub(crate) fn show(&self, end: LogEnd, tell: impl FnOnce()) {
         let mut visible = self.visible.write();
         tell();
