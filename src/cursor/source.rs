@@ -93,9 +93,12 @@ impl Source {
     }
 
     /// Fails if the store is closed.
+    ///
+    /// In one order with [`Source::close`] and with who begins to wait: a task looks here after that, and
+    /// is told of a close either here or by being woken.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+        if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
     }
 
     /// The visible end, unless the store is closed.
