@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::log::group::{Failure, Group, Outcome, Room};
+use crate::log::group::{Failure, GROUP_LEN_MAX, Group, Outcome, Room};
 use crate::log::writer::WriteError;
 use crate::segment::{records_start, wide};
 use crate::sync::MutexGuard;
 use crate::trace::{span, tell};
 use crate::types::{LogEnd, Position};
 
-/// A group takes no more batches once it has this many bytes.
-const GROUP_LEN_MAX: usize = 4 << 20;
 /// How long a group that will be synced waits for callers that may come back: less than a sync
 /// takes, so that even those who wait in vain lose little.
 const GATHER_TIME_MAX: Duration = Duration::from_micros(100);

@@ -8,6 +8,11 @@ use crate::error::{Error, Result};
 use crate::sync::Bell;
 use crate::types::{Entries, LogEnd};
 
+/// A group takes no more batches once it has this many bytes.
+pub(super) const GROUP_LEN_MAX: usize = 4 << 20;
+/// Memory of a group that has more bytes than this is given back.
+const ROOM_LEN_MAX: usize = 2 * GROUP_LEN_MAX;
+
 /// Batches that have their places and are encoded, and wait to be written.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -50,8 +55,12 @@ impl Group {
         self.entries.is_empty()
     }
 
-    /// Its memory, for another group.
+    /// Its memory, for another group, unless that will hardly need so much. Entries take about as much
+    /// as their records, or less.
     pub(crate) fn into_room(mut self) -> Room {
+        if self.bytes.capacity() > ROOM_LEN_MAX {
+            return Room::default();
+        }
         self.bytes.clear();
         self.entries.clear();
         Room { bytes: self.bytes, entries: self.entries }
@@ -168,5 +177,27 @@ impl Failure {
             }
             Self::Poisoned => Error::Poisoned,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory that is left of a group with so many bytes.
+    fn room_len(len: usize) -> usize {
+        let mut group = Group::after(LogEnd::start(0, 64));
+        group.bytes = Vec::with_capacity(len);
+        group.into_room().bytes.capacity()
+    }
+
+    /// A store that had once taken a batch of 128 MiB kept as much memory for two groups for its life.
+    #[test]
+    fn memory_of_a_group_is_used_again_unless_it_was_one_of_large_batches() {
+        for len in [0, 1 << 10, GROUP_LEN_MAX, 2 * GROUP_LEN_MAX] {
+            assert_eq!(room_len(len), len);
+        }
+        assert_eq!(room_len(2 * GROUP_LEN_MAX + 1), 0);
+        assert_eq!(room_len(128 << 20), 0);
     }
 }
