@@ -2,6 +2,9 @@
 //!
 //! Owns the public face of the simulation. The model is in `directory::simulated`.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

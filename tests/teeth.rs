@@ -121,6 +121,27 @@ const TEETH: &[Tooth] = &[
         &["notes"],
     ),
     tooth(
+        "what the medium does not give of a full segment ends no opening",
+        "src/log/recover/scan.rs",
+        "Err(Error::Io { .. }) => Ok(None),",
+        "Err(error @ Error::Io { .. }) => Err(error),",
+        &["lib"],
+    ),
+    tooth(
+        "a segment that cannot be sealed holds up no other for long",
+        "src/log/sealer.rs",
+        "Err(_) if full.failed_count >= TRIES_MAX =>",
+        "Err(_) if full.failed_count == u32::MAX =>",
+        &["lib"],
+    ),
+    tooth(
+        "a footer whose sync has failed goes to other places",
+        "src/log/sealer.rs",
+        "file.sync().inspect_err(|_| full.is_doubtful = true)?;",
+        "file.sync()?;",
+        &["lib"],
+    ),
+    tooth(
         "what recovery has moved counts once",
         "src/log/recover/scan.rs",
         "&& !begins_with(follower, &record)?",

@@ -18,7 +18,7 @@ pub(super) struct SyncGate {
     lock: Arc<dyn RandomFile>,
     /// Whether one has.
     has_failed: Mutex<bool>,
-    /// The segment that is appended to: one handle from its first write to its seal.
+    /// The segment that is appended to: one handle from its first write until it is full.
     active: Mutex<Arc<SegmentFile>>,
 }
 

@@ -331,7 +331,7 @@ impl Log {
             return closed;
         }
         self.writer.lock().trim(end.address.offset)?;
-        // A closed store has all its full segments sealed. This one is opened as after a crash.
+        // What opening would still seal it finds as after a crash.
         if self.sealer.is_done() { self.leave_note(&end, last_offset) } else { Ok(()) }
     }
 

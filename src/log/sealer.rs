@@ -1,23 +1,78 @@
 //! Sealing full segments, off the path of those who append.
 //!
-//! Owns which segments wait to be sealed, and their order: no sealed segment follows one that is
-//! not. A segment counts the same sealed or not; the seal is for those who check or copy it. Sealing reads
-//! it, so only what is sealed may be let go of.
+//! Owns which segments wait to be sealed, and their order: no sealed segment follows one that is not,
+//! but for those that could not be sealed however often that was tried. A segment counts the same sealed
+//! or not; the seal is for those who check or copy it. Sealing reads it, so only what is sealed may be
+//! let go of.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::directory::Directory;
+use crate::error::{Error, Result};
 use crate::log::recent::Recent;
-use crate::segment::{SegmentFile, seal};
+use crate::log::recover::{end_of_full, has_no_room};
+use crate::segment::{SegmentFile, write_footer};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::trace::tell;
 use crate::types::{LogEnd, Position, StoreKey};
 
-/// Segments that are full and durable, and not sealed yet.
+/// How often sealing a segment may fail before others are sealed without it.
+const TRIES_MAX: u32 = 3;
+
+/// A segment that is full and durable, and not known to be sealed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Full {
+    base: Position,
+    /// The first position of the segment after it.
+    next: Position,
+    /// Where its records end; `None` if they could not be read to their end.
+    end: Option<LogEnd>,
+    failed_count: u32,
+    /// Whether a sync of its footer has failed: no later one tells what becomes of the same places.
+    is_doubtful: bool,
+}
+
+impl Full {
+    /// A segment that ends at `end`.
+    pub(crate) fn ending(end: LogEnd) -> Self {
+        Self::between(end.address.segment, end.position, Some(end))
+    }
+
+    /// A segment of which some bytes cannot be read, and that is followed by the one at `next`.
+    pub(super) fn unreadable(base: Position, next: Position) -> Self {
+        Self::between(base, next, None)
+    }
+
+    fn between(base: Position, next: Position, end: Option<LogEnd>) -> Self {
+        Self { base, next, end, failed_count: 0, is_doubtful: false }
+    }
+
+    /// Takes note that sealing it has failed. A lack of room is not for any one segment.
+    fn failed(&mut self, error: &Error) {
+        let waits = matches!(error, Error::Io { source, .. } if has_no_room(source));
+        if !waits || self.is_doubtful {
+            self.failed_count += 1;
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The oldest first.
+    full: VecDeque<Full>,
+    /// Those that others were not to wait for any longer.
+    left: Vec<Full>,
+    /// The last one that was sealed.
+    sealed: Option<Position>,
+}
+
+/// Segments that are full and durable, and not sealed yet. It holds none of their files open.
 #[derive(Debug)]
 pub(crate) struct Sealer {
-    full: Mutex<VecDeque<(Arc<SegmentFile>, LogEnd)>>,
+    directory: Arc<dyn Directory>,
+    key: StoreKey,
+    waiting: Mutex<Waiting>,
     /// Whether there is something to seal that has not just failed.
     is_due: AtomicBool,
     /// What was sealed last. Held by the thread that seals.
@@ -27,7 +82,9 @@ pub(crate) struct Sealer {
 impl Sealer {
     pub(crate) fn new(directory: Arc<dyn Directory>, key: StoreKey) -> Self {
         Self {
-            full: Mutex::default(),
+            directory: Arc::clone(&directory),
+            key,
+            waiting: Mutex::default(),
             is_due: AtomicBool::new(false),
             sealed: Mutex::new(Recent::new(directory, key)),
         }
@@ -40,8 +97,12 @@ impl Sealer {
     }
 
     /// Takes a segment that is full: all of it is durable, and another follows it.
-    pub(crate) fn add(&self, file: Arc<SegmentFile>, end: LogEnd) {
-        self.full.lock().push_back((file, end));
+    pub(crate) fn add(&self, full: Full) {
+        let mut waiting = self.waiting.lock();
+        if full.end.is_none() {
+            return waiting.left.push(full);
+        }
+        waiting.full.push_back(full);
         self.is_due.store(true, Ordering::Release);
     }
 
@@ -51,7 +112,7 @@ impl Sealer {
     }
 
     /// Seals what is due, unless another thread is at it. What cannot be sealed now is tried again
-    /// after the next segment, at close, and when the store is opened.
+    /// after the next segment, some times; at close; and when the store is opened.
     pub(crate) fn seal_if_due(&self) {
         if self.is_due()
             && let Some(mut sealed) = self.sealed.try_lock()
@@ -60,33 +121,86 @@ impl Sealer {
         }
     }
 
-    /// Seals everything, after whoever is at it. Nothing is written any more when this returns.
+    /// Seals what waits, after whoever is at it, and says how many segments that were.
+    pub(super) fn seal(&self) -> u64 {
+        self.seal_all(&mut self.sealed.lock())
+    }
+
+    /// The same, and tries once more what was given up. Nothing is written any more when this returns.
     pub(crate) fn finish(&self) {
-        self.seal_all(&mut self.sealed.lock());
-    }
-
-    /// Whether nothing waits to be sealed.
-    pub(crate) fn is_done(&self) -> bool {
-        self.full.lock().is_empty()
-    }
-
-    /// Whether the segment that begins at `base` waits to be sealed, or is being sealed.
-    pub(crate) fn holds(&self, base: Position) -> bool {
-        self.full.lock().iter().any(|(file, _)| file.base() == base)
-    }
-
-    fn seal_all(&self, sealed: &mut Recent) {
-        self.is_due.store(false, Ordering::Release);
-        loop {
-            let next = self.full.lock().front().cloned();
-            let Some((file, end)) = next else { return };
-            if seal(&file, &end).is_err() {
-                tell!(WARN, segment = file.base().get(), "a segment could not be sealed");
-                return;
+        let mut sealed = self.sealed.lock();
+        self.seal_all(&mut sealed);
+        let left = self.waiting.lock().left.clone();
+        for mut full in left {
+            if self.try_to_seal(&mut full).is_ok() {
+                let mut waiting = self.waiting.lock();
+                waiting.left.retain(|other| other.base != full.base);
+                waiting.sealed = waiting.sealed.max(Some(full.base));
             }
-            tell!(DEBUG, segment = file.base().get(), end = end.position.get(), "sealed");
-            self.full.lock().pop_front();
-            sealed.add(file.base(), end.address.offset);
         }
+    }
+
+    /// Whether nothing is left that opening the store would find and seal: it looks back to the last
+    /// segment that is sealed.
+    pub(crate) fn is_done(&self) -> bool {
+        let Waiting { full, left, sealed } = &*self.waiting.lock();
+        full.is_empty() && left.iter().all(|full| Some(full.base) < *sealed)
+    }
+
+    /// Whether the segment that begins at `base` waits to be sealed, is being sealed, or was given up.
+    pub(crate) fn holds(&self, base: Position) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.full.iter().chain(&waiting.left).any(|full| full.base == base)
+    }
+
+    fn seal_all(&self, sealed: &mut Recent) -> u64 {
+        self.is_due.store(false, Ordering::Release);
+        let mut count = 0;
+        loop {
+            let next = self.waiting.lock().full.front().copied();
+            let Some(mut full) = next else { return count };
+            let tried = self.try_to_seal(&mut full);
+            let mut waiting = self.waiting.lock();
+            waiting.full.pop_front();
+            match tried {
+                Ok(end) => {
+                    count += 1;
+                    waiting.sealed = Some(full.base);
+                    sealed.add(full.base, end.address.offset);
+                }
+                Err(_) if full.failed_count >= TRIES_MAX => waiting.left.push(full),
+                Err(_) => {
+                    waiting.full.push_front(full);
+                    return count;
+                }
+            }
+        }
+    }
+
+    fn try_to_seal(&self, full: &mut Full) -> Result<LogEnd> {
+        let sealed = self.seal_one(full);
+        if let Err(error) = &sealed {
+            tell!(WARN, segment = full.base.get(), "a segment could not be sealed");
+            full.failed(error);
+        }
+        sealed
+    }
+
+    fn seal_one(&self, full: &mut Full) -> Result<LogEnd> {
+        let (directory, key, base) = (&*self.directory, self.key, full.base);
+        let end = match full.end {
+            Some(end) => end,
+            None => end_of_full(directory, key, base, full.next)?,
+        };
+        let file = if full.is_doubtful {
+            SegmentFile::renewed(directory, key, base, end.address.offset)?
+        } else {
+            SegmentFile::open_to_write(directory, key, base)?
+        };
+        let file = Arc::new(file);
+        write_footer(&file, &end)?;
+        file.sync().inspect_err(|_| full.is_doubtful = true)?;
+        tell!(DEBUG, segment = base.get(), end = end.position.get(), "sealed");
+        Ok(end)
     }
 }

@@ -1,13 +1,14 @@
 //! The log by itself, with a stub that follows it.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::*;
-use crate::directory::{Directory, SimulatedDirectory};
+use crate::directory::{Call, Directory, Fault, SimulatedDirectory};
 use crate::event::NewEvent;
-use crate::format::ToRecord;
-use crate::segment::FOLDER;
+use crate::format::{Footer, ToRecord};
+use crate::segment::{FOLDER, parse_name};
 use crate::types::{EventId, NameHasher, Revision, StoreId, StoreKey, Timestamp};
 
 const SEGMENT_LEN_MAX: u64 = 4 << 10;
@@ -44,14 +45,15 @@ fn log_with(disk: &SimulatedDirectory, act: fn(&Log)) -> Arc<Log> {
     let (begin, _) = scanned.recover(SEGMENT_LEN_MAX).unwrap();
     let follower = Arc::new(Meanwhile { log: OnceLock::new(), act });
     let options = Options::new().segment_len_max(SEGMENT_LEN_MAX);
-    let log = Arc::new(begin.start(&options, Arc::clone(&follower) as Arc<dyn Follow>));
+    let log = Arc::new(begin.start(&options, follower.clone()));
     follower.log.set(Arc::downgrade(&log)).unwrap();
     log
 }
 
 /// Appends one event of about a third of a segment.
 fn append(log: &Log, durability: Durability) {
-    let event = NewEvent::bytes("t", vec![7; 1_000]);
+    // So that a footer begins in one block of the simulated medium, and ends in the next.
+    let event = NewEvent::bytes("t", vec![7; 1_090]);
     let hash = NameHasher::of(KEY.id).hash("s");
     let assigned = log.append(1_200, durability, |assign| {
         let (end, durable_end) = (*assign.end(), assign.durable_end());
@@ -90,4 +92,45 @@ fn a_sync_beside_a_roll_forgets_nothing_that_is_not_synced() {
     log.sync_behind().unwrap();
     assert_eq!(log.unsynced_len(), 0);
     assert_eq!(log.durable_end(), log.segments.visible().position);
+}
+
+/// First positions of the segments, and of those that are sealed.
+fn segments(disk: &SimulatedDirectory) -> (Vec<u64>, Vec<u64>) {
+    let files = disk.files();
+    let segments = files
+        .iter()
+        .filter_map(|(name, bytes)| Some((parse_name(name.strip_prefix("log/")?)?.get(), bytes)));
+    let is_sealed = |bytes: &[u8]| {
+        bytes.len().checked_sub(FOOTER_LEN).is_some_and(|at| Footer::decode(&bytes[at..]).is_ok())
+    };
+    let all: Vec<_> = segments.collect();
+    let sealed = all.iter().filter(|(_, bytes)| is_sealed(bytes)).map(|(base, _)| *base).collect();
+    (all.into_iter().map(|(base, _)| base).collect(), sealed)
+}
+
+/// The same places were written again, and a sync that said Ok was believed.
+#[test]
+fn a_footer_whose_sync_has_failed_is_written_to_other_places() {
+    for after_roll in [false, true] {
+        let disk = SimulatedDirectory::new();
+        let log = log_with(&disk, |_| ());
+        while segments(&disk).0.len() < 2 {
+            append(&log, Durability::Buffered);
+        }
+        disk.inject(Fault::next(Call::Sync, ErrorKind::Other));
+        log.seal();
+        if after_roll {
+            while segments(&disk).0.len() < 3 {
+                append(&log, Durability::Buffered);
+            }
+            log.seal();
+        } else {
+            log.close().unwrap();
+        }
+        let (_, sealed) = segments(&disk);
+        for seed in 0..50 {
+            assert_eq!(segments(&disk.crashed(seed)).1, sealed, "{after_roll} {seed}");
+        }
+        assert_eq!(sealed.len(), 1 + usize::from(after_roll));
+    }
 }

@@ -1,6 +1,6 @@
 //! Writing a group into the active segment, and beginning the next segment.
 //!
-//! Owns the active segment's file, from its first write to its seal. Only one thread at a time
+//! Owns the active segment's file, from its first write until it is full. Only one thread at a time
 //! writes: the leader of a group.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::SegmentHeader;
 use crate::log::gate::SyncGate;
 use crate::log::group::Group;
-use crate::log::sealer::Sealer;
+use crate::log::sealer::{Full, Sealer};
 use crate::log::{CLEAN_NOTE, Segments};
 use crate::segment::{SegmentFile, records_start, wide};
 use crate::trace::tell;
@@ -183,9 +183,9 @@ impl Writer {
             Err(cause) => return Err(self.undo_roll(cause, *start)),
         };
         self.prepared_end = 0;
-        let full = std::mem::replace(&mut self.active, Arc::clone(&file));
+        self.active = Arc::clone(&file);
         self.gate.roll(Arc::clone(&file));
-        self.sealer.add(full, *start);
+        self.sealer.add(Full::ending(*start));
         segments.add(file);
         start.address = Address { segment: start.position, offset: records_start() };
         tell!(DEBUG, segment = start.position.get(), "began a segment");

@@ -128,6 +128,17 @@ impl SegmentFile {
         Ok(Self { key, base, path: directory.path_of(&name), file, full_len: OnceLock::new() })
     }
 
+    /// The same, with an error that says what was done.
+    pub(crate) fn renewed(
+        directory: &dyn Directory,
+        key: StoreKey,
+        base: Position,
+        len: u64,
+    ) -> Result<Self> {
+        let path = directory.path_of(&name_of(base));
+        Self::renew(directory, key, base, len).map_err(Error::io("write again", &path))
+    }
+
     /// Bytes in the file of the segment that begins at `base`, whatever is in it.
     pub(crate) fn len_of(directory: &dyn Directory, base: Position) -> Result<u64> {
         let name = name_of(base);

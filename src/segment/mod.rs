@@ -21,7 +21,7 @@ pub(crate) use digest::digest_of;
 pub(crate) use file::{SegmentFile, name_of, parse_name, records_start, wide};
 pub(crate) use salvage::{Place, Salvaged, Salvager};
 pub(crate) use scan::{Link, Scanner};
-pub(crate) use seal::seal;
+pub(crate) use seal::{seal, write_footer};
 pub(crate) use search::{begins_with, find_record, find_witness};
 pub(crate) use shared::Shared;
 pub(crate) use window::{RUN_LEN_MAX, Window};

@@ -13,6 +13,12 @@ use crate::types::LogEnd;
 ///
 /// Until this returns `Ok` the segment counts as not sealed, and sealing may be tried again.
 pub(crate) fn seal(file: &Arc<SegmentFile>, end: &LogEnd) -> Result<()> {
+    write_footer(file, end)?;
+    file.sync()
+}
+
+/// The same without the sync.
+pub(crate) fn write_footer(file: &Arc<SegmentFile>, end: &LogEnd) -> Result<()> {
     let offset = end.address.offset;
     let mut window = Window::new(Arc::clone(file), 4 << 10);
     let first = window.record_at(wide(SEGMENT_HEADER_LEN), offset)?;
@@ -27,6 +33,5 @@ pub(crate) fn seal(file: &Arc<SegmentFile>, end: &LogEnd) -> Result<()> {
         digest: digest_of(file, offset)?,
     };
     file.write_all_at(&footer.encode(), offset)?;
-    file.set_len(offset + wide(FOOTER_LEN))?;
-    file.sync()
+    file.set_len(offset + wide(FOOTER_LEN))
 }

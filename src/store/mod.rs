@@ -46,7 +46,7 @@ use crate::store::renewal::Renewal;
 use crate::sync::Mutex;
 use crate::trace::tell;
 use crate::types::{Entries, LogEnd, NameHasher, Position, Revision, StoreId, Timestamp};
-use crate::verify::{Progress, Report, verify};
+use crate::verify::{MayBeUnsealed, Progress, Report, verify};
 
 /// An open event store.
 ///
@@ -263,8 +263,9 @@ impl Store {
     ) -> Result<Report> {
         let source = &self.inner.source;
         let end = source.visible()?;
-        let may_be_unsealed = |base| self.inner.log.is_unsealed(base);
-        Ok(verify(source.segments(), &end, &may_be_unsealed, Some(source.index()), &mut watch))
+        let is_unsealed = |base| self.inner.log.is_unsealed(base);
+        let may_be_unsealed = MayBeUnsealed::Told(&is_unsealed);
+        Ok(verify(source.segments(), &end, may_be_unsealed, Some(source.index()), &mut watch))
     }
 
     /// What opening the store has found and done. Waits until the index is open.

@@ -17,7 +17,7 @@ use crate::format::Record;
 use crate::log::Segments;
 use crate::sync::Mutex;
 use crate::types::{Address, LogEnd, Position};
-use crate::verify::walk::walk;
+use crate::verify::walk::{MayBeUnsealed, walk};
 use crate::verify::{Damage, Step, Teller, Watch};
 
 /// How many streams are looked at in one part. They take some 35 MB, and half as much again while
@@ -194,7 +194,7 @@ pub(super) fn check_all(
             revisions.check(&Claim::of(stream, record, address, revisions.seed));
             teller.count()
         };
-        let walked = walk(segments, end, &|_| true, &mut visit);
+        let walked = walk(segments, end, MayBeUnsealed::Last, &mut visit);
         if !walked.is_complete {
             return ControlFlow::Break(());
         }

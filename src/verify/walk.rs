@@ -40,8 +40,14 @@ pub(crate) struct Walked {
     pub(crate) is_complete: bool,
 }
 
-/// Says of a full segment, by its first position, whether it may be without a footer.
-pub(crate) type MayBeUnsealed<'a> = &'a dyn Fn(Position) -> bool;
+/// Which full segments may be without a footer.
+#[derive(Clone, Copy)]
+pub(crate) enum MayBeUnsealed<'a> {
+    /// Those that no sealed one follows.
+    Last,
+    /// Those of which this says so, by their first positions.
+    Told(&'a dyn Fn(Position) -> bool),
+}
 
 /// Reads all segments in the directory that `segments` knows, up to `end`.
 pub(crate) fn walk(
@@ -172,8 +178,7 @@ impl<'a> Walk<'a> {
             self.before = Some(end);
             match footer {
                 Some(footer) => self.sealed(reading, &footer, &end),
-                None if (self.may_be_unsealed)(base) => self.unsealed.push(end),
-                None => self.check_sealed(&reading.file, &end),
+                None => self.unsealed(&reading.file, &end),
             }
         }
         ControlFlow::Continue(())
@@ -289,6 +294,15 @@ impl<'a> Walk<'a> {
         let (directory, key) = (&**self.segments.directory(), self.segments.key());
         let next = SegmentFile::open_to_read(directory, key, record.parts.position)?;
         begins_with(next, &record)
+    }
+
+    /// Takes note of a segment that was read without a footer.
+    fn unsealed(&mut self, file: &SegmentFile, end: &LogEnd) {
+        match self.may_be_unsealed {
+            MayBeUnsealed::Last => self.unsealed.push(*end),
+            MayBeUnsealed::Told(may_be_unsealed) if may_be_unsealed(file.base()) => {}
+            MayBeUnsealed::Told(_) => self.check_sealed(file, end),
+        }
     }
 
     /// Checks that a segment that was read without a footer has got one meanwhile.

@@ -67,7 +67,9 @@ fn file_after(file: &File, keep: Keep, random: &mut Rng) -> File {
             Keep::Any => apply_part(&change, &mut medium, random),
         }
     }
-    File::settled(medium)
+    let mut left = File::settled(medium);
+    left.spoilt = file.spoilt.clone();
+    left
 }
 
 /// Lets any part of a change reach the medium.

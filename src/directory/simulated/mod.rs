@@ -22,6 +22,8 @@ mod faults;
 mod world;
 
 use std::io;
+#[cfg(test)]
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,6 +98,19 @@ impl SimulatedDirectory {
         self.world.lock().names_let_go()
     }
 
+    /// Lets these bytes of a file not be read any more, whatever is restarted: a medium that fails.
+    /// None, to let all be read again.
+    #[cfg(test)]
+    pub(crate) fn spoil(&self, name: &str, bytes: Range<u64>) {
+        self.world.lock().spoil(name, bytes).unwrap();
+    }
+
+    /// How many files are open, with the few locks and clones of this that there are.
+    #[cfg(test)]
+    pub(crate) fn open_count(&self) -> usize {
+        Arc::strong_count(&self.world)
+    }
+
     /// Puts bytes in the place of a file, on the medium: damage, or an older copy.
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
         self.world.lock().put(name, bytes);
@@ -118,7 +133,7 @@ impl RandomFile for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut world = self.world.lock();
         world.call(Call::Read)?;
-        Ok(world.read(self.id, buffer, offset))
+        world.read(self.id, buffer, offset)
     }
 
     fn will_not_read(&self) {

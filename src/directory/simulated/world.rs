@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 
 use crate::directory::simulated::faults::{Call, Fault};
 
@@ -74,6 +75,8 @@ pub(super) struct File {
     /// Where places begin that a failed sync was to fill first: no write there reaches the medium
     /// any more, whatever syncs say, until the file is cut to there or the system restarted.
     pub(super) barred_from: Option<usize>,
+    /// Bytes that the medium does not give any more.
+    pub(super) spoilt: Range<u64>,
     /// Whether it was said that nothing of it will be read soon.
     is_let_go: bool,
 }
@@ -198,14 +201,26 @@ impl World {
         &mut self.files[at]
     }
 
-    pub(super) fn read(&mut self, id: FileId, buffer: &mut [u8], offset: u64) -> usize {
-        let seen = &self.file(id).seen;
+    pub(super) fn read(&mut self, id: FileId, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let File { seen, spoilt, .. } = self.file(id);
         let rest = seen.get(narrow(offset)..).unwrap_or_default();
         let len = rest.len().min(buffer.len());
+        let end = offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        if offset.max(spoilt.start) < end.min(spoilt.end) {
+            return Err(io::ErrorKind::Other.into());
+        }
         if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
             to.copy_from_slice(from);
         }
-        len
+        Ok(len)
+    }
+
+    /// Lets these bytes of a file not be read any more.
+    #[cfg(test)]
+    pub(super) fn spoil(&mut self, name: &str, spoilt: Range<u64>) -> io::Result<()> {
+        let id = self.find(name)?;
+        self.file(id).spoilt = spoilt;
+        Ok(())
     }
 
     fn change(&mut self, id: FileId, change: Change) {

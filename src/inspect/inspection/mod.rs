@@ -18,7 +18,7 @@ use crate::index::{Index, IndexOptions, MARK_INTERVAL_LEN};
 use crate::inspect::inspection::look::{PAUSE, look};
 use crate::log::{COPYING, Segments, read_meta};
 use crate::types::{LogEnd, Position, StoreId, Timestamp};
-use crate::verify::{Damage, FoundMeta, Progress, Report, find_meta, verify};
+use crate::verify::{Damage, FoundMeta, MayBeUnsealed, Progress, Report, find_meta, verify};
 
 pub(in crate::inspect) use pieces::Piece;
 
@@ -150,7 +150,11 @@ impl Inspection {
     pub fn verify_watched(&self, mut watch: impl FnMut(&Progress) -> ControlFlow<()>) -> Report {
         let segments = self.segments_seen();
         let end = self.known_end;
-        let mut report = verify(segments, &end, &|_| !self.was_closed, None, &mut watch);
+        let none = |_| false;
+        // What was closed had all sealed that could be.
+        let may_be_unsealed =
+            if self.was_closed { MayBeUnsealed::Told(&none) } else { MayBeUnsealed::Last };
+        let mut report = verify(segments, &end, may_be_unsealed, None, &mut watch);
         // What is missing after the end does not show on the way there.
         if let Some(Error::Corrupt { segment, offset, expected }) = &self.damage {
             let (segment, offset, expected) = (*segment, *offset, *expected);

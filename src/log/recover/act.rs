@@ -1,7 +1,6 @@
 //! The act: what recovery writes, once it is decided.
 
 use std::io::ErrorKind;
-use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,11 +8,11 @@ use crate::directory::{Directory, RandomFile, TEMPORARY_PREFIX};
 use crate::error::{Error, Result};
 use crate::log::decide::Decision;
 use crate::log::recover::{Note, UnrecoveredLog};
-use crate::log::sealer::Sealer;
+use crate::log::sealer::{Full, Sealer};
 use crate::log::writer::Writer;
 use crate::log::{Begin, CLEAN_NOTE, CONSUMERS, LOCK, QUARANTINE, Segments};
 use crate::report::{RecoveryReport, TornTail};
-use crate::segment::{FOLDER, SegmentFile, seal, wide};
+use crate::segment::{FOLDER, SegmentFile, wide};
 
 /// How the names of files end that hold a torn tail.
 const SUFFIX: &str = ".tail";
@@ -51,7 +50,7 @@ impl UnrecoveredLog {
             if report.rewritten_len > 0 {
                 if let Some((next, end)) = self.move_tail(segment_len_max)? {
                     active.set_len(end.address.offset)?;
-                    full = Some((mem::replace(&mut active, next), end));
+                    (active, full) = (next, Some(Full::ending(end)));
                 } else {
                     (active, report.is_durable) = self.write_again(active, &*lock)?;
                 }
@@ -64,9 +63,13 @@ impl UnrecoveredLog {
             }
         }
         let sealer = Arc::new(Sealer::new(Arc::clone(&self.directory), self.key));
-        report.sealed_count = self.seal_unsealed(&sealer)?;
-        if let Some((file, end)) = full {
-            sealer.add(Arc::new(file), end);
+        // The oldest first. Those that cannot be sealed, for want of room for instance, stay with it.
+        for full in self.unsealed.iter().rev() {
+            sealer.add(*full);
+        }
+        report.sealed_count = sealer.seal();
+        if let Some(full) = full {
+            sealer.add(full);
         }
         let segments = Arc::new(Segments::new(
             Arc::clone(&self.directory),
@@ -85,25 +88,6 @@ impl UnrecoveredLog {
             sealer,
             durable_note: self.durable_note,
         })
-    }
-
-    /// Seals full segments that a crash has left open, and returns how many. Those that cannot be
-    /// sealed, for want of room for instance, are left to `sealer`.
-    fn seal_unsealed(&self, sealer: &Sealer) -> Result<u64> {
-        let mut sealed_count = 0;
-        let mut has_failed = false;
-        // The oldest first, so that no sealed segment follows one that is not.
-        for (base, end) in self.unsealed.iter().rev() {
-            let file = SegmentFile::open_to_write(&*self.directory, self.key, *base)?;
-            let file = Arc::new(file);
-            has_failed = has_failed || seal(&file, end).is_err();
-            if has_failed {
-                sealer.add(file, *end);
-            } else {
-                sealed_count += 1;
-            }
-        }
-        Ok(sealed_count)
     }
 
     /// Makes durable which files there are: a process that was killed while it created one may
@@ -202,7 +186,7 @@ pub(super) fn copy_range(
 }
 
 /// Whether there was no room for a file, or no more of it for this user.
-pub(super) fn has_no_room(error: &std::io::Error) -> bool {
+pub(in crate::log) fn has_no_room(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 

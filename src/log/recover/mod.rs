@@ -7,8 +7,9 @@ mod act;
 mod move_tail;
 mod scan;
 
-pub(super) use scan::start_of_last;
+pub(super) use act::has_no_room;
 pub(crate) use scan::witnessed_end;
+pub(super) use scan::{end_of_full, start_of_last};
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::format::{CleanNote, DurableNote, Fault, SegmentHeader};
 use crate::log::decide::{Decision, Evidence, Tail, Witnesses, decide};
+use crate::log::sealer::Full;
 use crate::log::segments::list_bases;
 use crate::log::{Begin, META, Segments};
 use crate::report::{IndexRecovery, RecoveryReport};
@@ -44,8 +46,8 @@ pub(crate) struct UnrecoveredLog {
     scanned_from: LogEnd,
     /// Where the first record stands that no record is known to have been durable from on.
     unproven_offset: u64,
-    /// Full segments without a footer, and their ends.
-    unsealed: Vec<(Position, LogEnd)>,
+    /// Full segments that are not known to be sealed, the last one first.
+    unsealed: Vec<Full>,
     note: Note,
     /// How far the log was noted to be durable.
     durable_note: Option<DurableNote>,

@@ -15,6 +15,7 @@ use crate::format::{
 use crate::log::decide::{Tail, Witnesses};
 use crate::log::noter::read_durable;
 use crate::log::recover::{Note, UnrecoveredLog};
+use crate::log::sealer::Full;
 use crate::log::segments::list_bases;
 use crate::log::{CLEAN_NOTE, CONSUMERS};
 use crate::segment::{
@@ -288,31 +289,60 @@ fn consumers(directory: &dyn Directory, store: StoreId) -> Result<Option<Positio
 
 /// The full segments that a crash has left without a footer, each of which must end where the
 /// one after it begins. Looks back only as far as the last one that has a footer.
+///
+/// What the medium does not give costs no more than the seal: that all before the last segment was
+/// durable its header says, and where each ends the one after it. Whoever reads there is told.
 fn unsealed_before(
     directory: &dyn Directory,
     key: StoreKey,
     bases: &[Position],
     last: &SegmentHeader,
-) -> Result<Vec<(Position, LogEnd)>> {
+) -> Result<Vec<Full>> {
     let mut unsealed = Vec::new();
     let mut next = *last;
     for base in bases.iter().rev().skip(1) {
         let file = Arc::new(SegmentFile::open_to_read(directory, key, *base)?);
-        let header = file.header()?;
+        let header = if_readable(file.header())?;
         // A footer that does not fit is damage, or the end of a payload: the records tell.
         let fits = |footer: &Footer| {
             footer.end() == next.base
                 && footer.checksum == next.chain
                 && footer.last_recorded_at == next.recorded_before
         };
-        if file.footer()?.is_some_and(|footer| fits(&footer)) {
+        if if_readable(file.footer())?.flatten().is_some_and(|footer| fits(&footer)) {
             break;
         }
+        let Some(header) = header else {
+            unsealed.push(Full::unreadable(*base, next.base));
+            break;
+        };
         let follower = SegmentFile::open_to_read(directory, key, next.base)?;
-        unsealed.push((*base, end_before(&file, &header, follower, &next)?));
+        let end = if_readable(end_before(&file, &header, follower, &next))?;
+        unsealed.push(end.map_or_else(|| Full::unreadable(*base, next.base), Full::ending));
         next = header;
     }
     Ok(unsealed)
+}
+
+/// What was read; `None` if the medium did not give it.
+fn if_readable<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(Error::Io { .. }) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// The end of a full segment, which the one at `next` follows, by reading it.
+pub(in crate::log) fn end_of_full(
+    directory: &dyn Directory,
+    key: StoreKey,
+    base: Position,
+    next: Position,
+) -> Result<LogEnd> {
+    let file = Arc::new(SegmentFile::open_to_read(directory, key, base)?);
+    let follower = SegmentFile::open_to_read(directory, key, next)?;
+    let next = follower.header()?;
+    end_before(&file, &file.header()?, follower, &next)
 }
 
 /// Reads a full segment to its end, which the header after it tells.

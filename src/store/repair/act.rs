@@ -159,9 +159,7 @@ impl RepairPlan {
     /// under a name of its own, and must stay as it is.
     fn cut_segment(&self, end: &LogEnd) -> Result<SegmentFile> {
         let Address { segment, offset } = end.address;
-        let path = self.directory.path_of(&name_of(segment));
-        let cut = SegmentFile::renew(&*self.directory, self.key, segment, offset);
-        cut.map_err(Error::io("write again", &path))
+        SegmentFile::renewed(&*self.directory, self.key, segment, offset)
     }
 
     fn move_segments(&self, bases: &[Position], kept: &str) -> Result<()> {

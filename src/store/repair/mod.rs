@@ -21,7 +21,7 @@ use crate::segment::SegmentFile;
 use crate::store::open::take_lock;
 use crate::store::open_index::IndexPlace;
 use crate::types::{LogEnd, Position, StoreKey};
-use crate::verify::{Damaged, FoundMeta, Walked, find_meta, is_damage, walk};
+use crate::verify::{Damaged, FoundMeta, MayBeUnsealed, Walked, find_meta, is_damage, walk};
 
 /// There from the first change of a repair to its last. A store that has it is not opened: it may
 /// lack what bears witness to what it has lost.
@@ -285,8 +285,9 @@ impl Survey {
             }
             Err(error) => return Err(error),
         };
-        let mut walked =
-            walk(&segments, &known_end, &|_| true, &mut |_, _, _| ControlFlow::Continue(()));
+        let mut walked = walk(&segments, &known_end, MayBeUnsealed::Last, &mut |_, _, _| {
+            ControlFlow::Continue(())
+        });
         if let Some(at) = walked.damages.iter().position(|damage| !is_damage(&damage.error)) {
             return Err(walked.damages.swap_remove(at).error);
         }
