@@ -554,6 +554,26 @@ fn what_is_before_damage_is_handled_before_the_workers_end_for_it() {
     }
 }
 
+/// The reader waited for a handler that was to be tried again in an hour.
+#[test]
+fn workers_that_wait_to_end_for_damage_end_when_their_store_is_closed() {
+    let (_, store) = store_of(40, 4);
+    let workers = Workers::new(2).retries(9, LONG * 60..=LONG * 60).key(|event| {
+        assert!(event.position() != Position::new(30), "no key");
+        event.stream().to_owned()
+    });
+    let group = run(&store, workers, |_| Err("not now".to_owned()));
+    let deadline = Instant::now() + LONG;
+    while group.stats().failed_count < 4 {
+        assert!(Instant::now() < deadline, "{group:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    store.close().unwrap();
+    let begun = Instant::now();
+    let _ = group.wait();
+    assert!(begun.elapsed() < LONG);
+}
+
 #[test]
 fn what_is_before_an_event_without_a_key_is_handled_before_the_workers_end_for_it() {
     let (_, store) = store_of(40, 4);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::consumer::place::Place;
 use crate::cursor::Source;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::segment::Scanner;
 use crate::types::{LogEnd, Position, Timestamp};
 
 /// How far a consumer is behind the end of the log. From [`Consumer::lag`](crate::Consumer::lag).
@@ -32,15 +33,31 @@ pub(super) fn lag(source: &Source, place: &Place, now: Timestamp) -> Result<Lag>
     let mut scanner = source.locate(from)?;
     scanner = source.segments().cross(scanner)?;
     let limit = source.segments().limit(scanner.file())?;
-    let recorded_at = scanner.peek(limit).or_else(|error| {
-        // A consumer that damage holds up stands right before it, and is to be seen there.
-        let wanted = scanner.position().next()..end.position;
-        source.behind(error, scanner.segment(), &wanted)?.peek(limit)
-    })?;
+    let recorded_at = match scanner.peek(limit) {
+        Err(error @ Error::Corrupt { .. }) => recorded_behind(source, error, &scanner, &end)?,
+        peeked => peeked?,
+    };
     let len = len_between(source, (scanner.segment(), scanner.offset()), &end)?;
     let ns = now.as_nanos().saturating_sub(recorded_at.as_nanos());
     let time = Duration::from_nanos(u64::try_from(ns).unwrap_or(0));
     Ok(Lag { event_count, len, time })
+}
+
+/// When the first event was recorded behind the one that `scanner` has come to as damage: a consumer that
+/// this holds up stands right before it, and is to be seen there.
+fn recorded_behind(
+    source: &Source,
+    error: Error,
+    scanner: &Scanner,
+    end: &LogEnd,
+) -> Result<Timestamp> {
+    let (segments, base) = (source.segments(), scanner.segment());
+    let behind = source.behind(error, base, &(scanner.position().next()..end.position));
+    let mut behind = match (behind, segments.after(base)) {
+        (Err(Error::Corrupt { .. }), Some(next)) => segments.scan(next)?,
+        (behind, _) => behind?,
+    };
+    behind.peek(segments.limit(behind.file())?)
 }
 
 /// Bytes from a place to an end of the log.

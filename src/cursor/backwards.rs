@@ -58,7 +58,7 @@ impl Before {
         let first = Position::new(end.get().saturating_sub(self.count)).max(base);
         let behind = |error, damaged: Position| source.behind(error, base, &(damaged.next()..end));
         let mut scanner = match source.mark_before(Seek::Position(first)) {
-            Some(mark) if mark.address.segment == base => {
+            Some((mark, _)) if mark.address.segment == base => {
                 source.locate(first).or_else(|error| behind(error, first))?
             }
             _ => self.scan_to(source, base, first..end)?,

@@ -10,8 +10,15 @@ use crate::index::Index;
 use crate::sync::Mutex;
 use crate::types::{Entries, LogEnd, Position};
 
+/// The most events that are kept for an index that is about to join.
+const BACKLOG_COUNT_MAX: usize = 64 << 10;
+
 /// What was published since an index was going to join.
-type Backlog = Vec<(Entries, LogEnd)>;
+#[derive(Debug, Default)]
+struct Backlog {
+    groups: Vec<(Entries, LogEnd)>,
+    event_count: usize,
+}
 
 /// Where the index of a store will be, once it is open.
 #[derive(Debug, Default)]
@@ -20,8 +27,7 @@ pub(crate) struct LaterIndex {
     index: OnceLock<Arc<Index>>,
     /// What has taken its place.
     next: OnceLock<Box<Self>>,
-    /// There while an index is about to join. Locked only by who moves the visible end, or holds it
-    /// where it is.
+    /// There while an index is about to join.
     backlog: Mutex<Option<Backlog>>,
 }
 
@@ -54,14 +60,20 @@ impl LaterIndex {
     /// join.
     pub(crate) fn published(&self, entries: &Entries, end: LogEnd) {
         self.wait().add(entries, end);
-        if let Some(backlog) = &mut *self.backlog.lock() {
-            backlog.push((entries.clone(), end));
+        let mut kept = self.backlog.lock();
+        if let Some(backlog) = &mut *kept {
+            backlog.event_count += entries.len();
+            backlog.groups.push((entries.clone(), end));
+            if backlog.event_count > BACKLOG_COUNT_MAX {
+                // More comes than can be waited for.
+                *kept = None;
+            }
         }
     }
 
     /// Keeps what is published from now on, for an index that is about to join.
     pub(crate) fn expect_another(&self) {
-        *self.backlog.lock() = Some(Backlog::new());
+        *self.backlog.lock() = Some(Backlog::default());
     }
 
     /// Lets none join any more.
@@ -70,19 +82,19 @@ impl LaterIndex {
     }
 
     /// Puts `index`, which knows the log up to `end`, in the place of one that has failed, once it was
-    /// told of what was published since one was [expected](Self::expect_another). Nothing may be published
-    /// meanwhile. Does nothing if the index fails at that.
-    pub(crate) fn join(&self, index: Arc<Index>, end: Position) {
-        for (entries, to) in self.backlog.lock().take().unwrap_or_default() {
+    /// told of what was published since one was [expected](Self::expect_another), and says whether it
+    /// is there. Nothing may be published meanwhile. It is not if it fails at that, or if too much was
+    /// published.
+    pub(crate) fn join(&self, index: Arc<Index>, end: Position) -> bool {
+        let Some(backlog) = self.backlog.lock().take() else { return false };
+        for (entries, to) in backlog.groups {
             if to.position > end {
                 index.add(&entries, to);
             }
         }
         // Who appends has forgotten where streams end, of all that is visible.
         index.take_in();
-        if !index.has_failed() {
-            let _ = self.last().next.set(Box::new(Self::from(index)));
-        }
+        !index.has_failed() && self.last().next.set(Box::new(Self::from(index))).is_ok()
     }
 }
 

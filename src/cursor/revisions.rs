@@ -10,7 +10,7 @@ use crate::cursor::page::Page;
 use crate::cursor::{Cursor, Direction, Source};
 use crate::error::Result;
 use crate::event::{Event, EventView};
-use crate::index::IndexFault;
+use crate::index::{Index, IndexFault};
 use crate::types::{Position, Revision, Timestamp};
 
 /// A stream, and in which order its revisions are asked for.
@@ -28,6 +28,8 @@ pub(super) struct Revisions {
 pub(super) struct Finding {
     /// Addresses of the next revisions.
     page: Page,
+    /// The index that has given them.
+    index: Option<Arc<Index>>,
     near: Option<Near>,
     /// Reads everything, if the index cannot tell where the stream is.
     scan: Option<Box<Cursor>>,
@@ -35,7 +37,7 @@ pub(super) struct Finding {
 
 impl Finding {
     pub(super) fn new(direction: Direction) -> Self {
-        Self { page: Page::new(direction), near: None, scan: None }
+        Self { page: Page::new(direction), index: None, near: None, scan: None }
     }
 
     /// Forgets where the next revisions are: they are not asked for, or others are.
@@ -134,29 +136,30 @@ impl Revisions {
         Ok(None)
     }
 
-    /// Reads one revision where the index says that it is.
+    /// Reads one revision where the index says that it is. All is asked of one index: another may take
+    /// its place at any time.
     fn ask(&self, finding: &mut Finding, revision: Revision) -> Result<Answer> {
-        let Finding { page, near, .. } = finding;
-        if page.is_empty()
-            && let Some(addresses) = self.source.addresses(&self.stream, page.wanted(revision))
-        {
+        let Finding { page, index, near, .. } = finding;
+        if page.is_empty() {
+            let asked = index.insert(Arc::clone(self.source.index()));
+            let wanted = page.wanted(revision);
+            let Some(addresses) = self.source.addresses(asked, &self.stream, wanted) else {
+                // A closed index has no answer, either.
+                return self.source.check_open().map(|()| Answer::None);
+            };
             page.fill(addresses);
         }
         if let Some(near) = near {
             near.prepare(page);
         }
-        if let Some((address, run)) = page.next() {
-            if self.source.record_at(near, (address, run), (&self.stream, revision))? {
-                return Ok(near
-                    .as_ref()
-                    .map_or(Answer::None, |near| Answer::Found(near.view().into())));
-            }
-            let fault = IndexFault::Damaged { what: "an address without its event" };
-            self.source.index().mark_broken(fault);
-        } else if self.has_index() {
-            // A closed index has no answer and no fault either.
-            self.source.check_open()?;
-            return Ok(Answer::NotYet);
+        let Some((address, run)) = page.next() else { return Ok(Answer::NotYet) };
+        if self.source.record_at(near, (address, run), (&self.stream, revision))?
+            && let Some(near) = near
+        {
+            return Ok(Answer::Found(near.view().into()));
+        }
+        if let Some(index) = index {
+            index.mark_broken(IndexFault::Damaged { what: "an address without its event" });
         }
         Ok(Answer::None)
     }

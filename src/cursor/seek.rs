@@ -8,9 +8,11 @@ use std::ops::Range;
 use crate::cursor::Source;
 use crate::error::{Error, Result};
 use crate::format::SegmentHeader;
-use crate::index::{Mark, Seek};
+use crate::index::{Index, IndexFault, Mark, Seek};
 use crate::segment::{Scanner, find_record};
 use crate::types::{Address, Position, Timestamp};
+
+const WRONG_MARK: IndexFault = IndexFault::Damaged { what: "a mark without its event" };
 
 impl Source {
     /// Begins to read at `position`, which must be visible.
@@ -23,8 +25,8 @@ impl Source {
             return self.segments.scan(base);
         }
         let mark = self.mark_before(Seek::Position(position));
-        let mark = mark.filter(|mark| mark.address.segment == base);
-        if let Some(mark) = &mark {
+        let mark = mark.filter(|(mark, _)| mark.address.segment == base);
+        if let Some((mark, _)) = &mark {
             let scanner = self.segments.scan_at(mark.address, mark.position)?;
             match self.skip_to(scanner, position) {
                 Err(Error::Corrupt { .. }) => {}
@@ -39,8 +41,10 @@ impl Source {
         };
         // Either the mark was wrong or the log is. What is damaged at the position itself is for the
         // reader to find.
-        if mark.is_some() && scanner.peek(self.segments.limit(scanner.file())?).is_ok() {
-            self.break_index();
+        if let Some((_, index)) = mark
+            && scanner.peek(self.segments.limit(scanner.file())?).is_ok()
+        {
+            index.mark_broken(WRONG_MARK);
         }
         Ok(scanner)
     }
@@ -100,13 +104,13 @@ impl Source {
         let has_index = self.is_index_usable();
         let mark = match self.mark_before(Seek::Time(time)) {
             // It was added meanwhile. One before it is earlier, too.
-            Some(mark) if mark.position >= visible => {
+            Some((mark, _)) if mark.position >= visible => {
                 visible.previous().and_then(|last| self.mark_before(Seek::Position(last)))
             }
             mark => mark,
         };
         let mut scanner = match mark {
-            Some(mark) => self.scan_from_mark(&mark, time)?,
+            Some((mark, index)) => self.scan_from_mark(&mark, index, time)?,
             // The first event has a mark, so there is none before `time`.
             None if has_index => self.segments.scan(Position::START)?,
             None => self.segments.scan(self.segment_before(time))?,
@@ -125,10 +129,10 @@ impl Source {
         Ok(None)
     }
 
-    /// Begins to read at a mark before `time`, or after it, as near as can be told by the headers
+    /// Begins to read at a mark of `index` before `time`, or after it, as near as can be told by the headers
     /// of the records there. If the record at the mark is not the one it speaks of, begins where the
     /// segments tell.
-    fn scan_from_mark(&self, mark: &Mark, time: Timestamp) -> Result<Scanner> {
+    fn scan_from_mark(&self, mark: &Mark, index: &Index, time: Timestamp) -> Result<Scanner> {
         match self.read_mark(mark) {
             Ok((scanner, at)) if at == mark.recorded_at && at < time => {
                 return self.skip_before(scanner, mark, time);
@@ -145,7 +149,7 @@ impl Source {
             }
             Err(error) => return Err(error),
         }
-        self.break_index();
+        index.mark_broken(WRONG_MARK);
         self.segments.scan(self.segment_before(time))
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::cursor::LaterIndex;
 use crate::error::{Error, Result};
-use crate::index::{Index, IndexFault, Mark, Seek};
+use crate::index::{Index, Mark, Seek};
 #[cfg(feature = "async")]
 use crate::log::WakerId;
 use crate::log::{Segments, Tracker};
@@ -70,16 +70,10 @@ impl Source {
         self.index.look().is_some_and(|index| !index.has_failed())
     }
 
-    /// The last mark before a place, if the index is open and has one.
-    pub(super) fn mark_before(&self, seek: Seek) -> Option<Mark> {
-        self.index.look()?.mark_before(seek).ok().flatten()
-    }
-
-    /// Breaks an index that gave a mark without its event.
-    pub(super) fn break_index(&self) {
-        if let Some(index) = self.index.look() {
-            index.mark_broken(IndexFault::Damaged { what: "a mark without its event" });
-        }
+    /// The last mark before a place, if the index is open and has one, and which index has said so.
+    pub(super) fn mark_before(&self, seek: Seek) -> Option<(Mark, &Index)> {
+        let index = self.index.look()?;
+        index.mark_before(seek).ok().flatten().map(|mark| (mark, &**index))
     }
 
     pub(crate) fn segments(&self) -> &Arc<Segments> {
@@ -263,16 +257,17 @@ impl Source {
         streams.iter().map(|stream| end(*stream)).collect()
     }
 
-    /// Where revisions of a stream stand, as the index has it; `None` if it has no answer.
-    pub(crate) fn addresses(
+    /// Where revisions of a stream stand, as `index` has it; `None` if it has no answer.
+    pub(super) fn addresses(
         &self,
+        index: &Index,
         stream: &str,
         revisions: Range<Revision>,
     ) -> Option<Vec<Address>> {
         if !is_name(stream) {
             return Some(Vec::new());
         }
-        let addresses = self.index().addresses(stream, revisions).ok();
+        let addresses = index.addresses(stream, revisions).ok();
         self.wait_until_visible();
         addresses
     }

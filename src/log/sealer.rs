@@ -51,9 +51,7 @@ impl Full {
     /// Takes note that sealing it has failed. A lack of room is not for any one segment.
     fn failed(&mut self, error: &Error) {
         let waits = matches!(error, Error::Io { source, .. } if has_no_room(source));
-        if !waits || self.is_doubtful {
-            self.failed_count += 1;
-        }
+        self.failed_count += u32::from(!waits);
     }
 }
 
@@ -112,7 +110,8 @@ impl Sealer {
     }
 
     /// Seals what is due, unless another thread is at it. What cannot be sealed now is tried again
-    /// after the next segment, some times; at close; and when the store is opened.
+    /// after the next segment, some times, and at close; what others did not pass, when the store is
+    /// opened as well.
     pub(crate) fn seal_if_due(&self) {
         if self.is_due()
             && let Some(mut sealed) = self.sealed.try_lock()
@@ -192,14 +191,18 @@ impl Sealer {
             Some(end) => end,
             None => end_of_full(directory, key, base, full.next)?,
         };
-        let file = if full.is_doubtful {
-            SegmentFile::renewed(directory, key, base, end.address.offset)?
-        } else {
-            SegmentFile::open_to_write(directory, key, base)?
+        let write = |file: Result<SegmentFile>| {
+            let file = Arc::new(file?);
+            write_footer(&file, &end).map(|()| file)
         };
-        let file = Arc::new(file);
-        write_footer(&file, &end)?;
-        file.sync().inspect_err(|_| full.is_doubtful = true)?;
+        if !full.is_doubtful {
+            let file = write(SegmentFile::open_to_write(directory, key, base))?;
+            full.is_doubtful = file.sync().is_err();
+        }
+        if full.is_doubtful {
+            let len = end.address.offset;
+            write(SegmentFile::renewed(directory, key, base, len))?.sync()?;
+        }
         tell!(DEBUG, segment = base.get(), end = end.position.get(), "sealed");
         Ok(end)
     }

@@ -118,3 +118,25 @@ fn a_segment_that_can_be_read_again_is_sealed_when_the_store_is_closed() {
     assert!(store.recovery().was_closed && store.recovery().sealed_count == 0);
     assert!(store.verify().unwrap().is_sound());
 }
+
+/// Those before it were never looked at again, and called damaged for good.
+#[test]
+fn segments_before_one_whose_header_cannot_be_read_are_sealed_when_that_can_be_read_again() {
+    let disk = Simulation::new();
+    let store = disk.open(&options()).unwrap();
+    // The first holds up the second, which is not tried before the process is killed.
+    fill(&store, &disk, 3, Some((0, 1_500..1_600)));
+    let (bases, sealed) = segments(&disk);
+    assert!(bases.len() == 3 && sealed.is_empty(), "{sealed:?}");
+    let [first, second] = [bases[0], bases[1]].map(|base| name_of(Position::new(base)));
+    disk.directory.spoil(&first, 0..0);
+    disk.directory.spoil(&second, 10..20);
+    let disk = disk.restart();
+    let store = disk.open(&options()).unwrap();
+    disk.directory.spoil(&second, 0..0);
+    store.close().unwrap();
+    let store = disk.open(&options()).unwrap();
+    assert!(store.recovery().was_closed && store.verify().unwrap().is_sound());
+    let (bases, sealed) = segments(&disk);
+    assert_eq!(sealed, bases[..2]);
+}

@@ -38,7 +38,7 @@ use crate::error::Result;
 use crate::event::{Batch, Expected, NewEvent, Receipt};
 use crate::log::{Follow, Log};
 use crate::options::Options;
-use crate::report::{IndexRecovery, RecoveryReport};
+use crate::report::RecoveryReport;
 use crate::store::ends::StreamEnds;
 use crate::store::maintenance::Maintenance;
 use crate::store::opening::OpeningIndex;
@@ -332,11 +332,9 @@ impl Inner {
     fn close_index(&self) {
         self.opening.join();
         self.renewal.stop();
-        let was_there = !matches!(self.opening.found(), IndexRecovery::Unavailable { .. });
-        let has_failed = self.source.index().has_failed();
-        let is_ours = was_there || self.renewal.has_replaced();
+        let has_left_failed = self.renewal.has_left_failed();
         self.source.index().close();
-        if has_failed && is_ours {
+        if has_left_failed {
             // What stays is caught again.
             let _ = self.place.move_aside(&*self.directory);
         }

@@ -126,6 +126,7 @@ impl Options {
             is_durable: recovery.is_durable,
             index: Arc::clone(&index),
             is_cancelled: AtomicBool::new(false),
+            is_aside: AtomicBool::new(false),
         };
         let how = Arc::new(opening);
         let opening = match opened {

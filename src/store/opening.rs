@@ -33,6 +33,9 @@ pub(super) struct Opening {
     pub(super) index: Arc<LaterIndex>,
     /// Whether an index that is being built is not wanted any more.
     pub(super) is_cancelled: AtomicBool,
+    /// Whether an index that has failed was moved aside while the store is open, and what is in its
+    /// place is sound, if not all there.
+    pub(super) is_aside: AtomicBool,
 }
 
 /// An index that is being opened, or is open.

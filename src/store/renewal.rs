@@ -20,6 +20,9 @@ use crate::types::LogEnd;
 /// before: one that fails now and then must not be built all the time.
 const PAUSE_MIN: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// How often it may not come about, one time after the other, before no more is tried: what sled does not
+/// answer for stays behind each time.
+const FAILED_COUNT_MAX: u32 = 8;
 /// An index that lacks no more events than this may join.
 const NEAR_COUNT: u64 = 16 << 10;
 /// How often one that lacks more catches up before it joins all the same.
@@ -41,17 +44,25 @@ struct State {
     /// When the next may be tried; `None` if none will be.
     due_at: Option<Instant>,
     pause: Duration,
+    failed_count: u32,
 }
 
 impl Renewal {
     pub(super) fn new(opening: Arc<Opening>, found: Arc<OnceLock<IndexRecovery>>) -> Arc<Self> {
-        let state = State { thread: None, due_at: Some(Instant::now()), pause: PAUSE_MIN };
+        let state =
+            State { thread: None, due_at: Some(Instant::now()), pause: PAUSE_MIN, failed_count: 0 };
         Arc::new(Self { opening, found, state: Mutex::new(state) })
     }
 
-    /// Whether an index that was built since the store was opened is there, or was.
-    pub(super) fn has_replaced(&self) -> bool {
-        self.opening.index.was_replaced()
+    /// Whether what is in the place of the index is of the one that has failed.
+    pub(super) fn has_left_failed(&self) -> bool {
+        let has_failed = self.opening.index.look().is_some_and(|index| index.has_failed());
+        let was_made = self.opening.index.was_replaced() || !self.was_unavailable();
+        has_failed && was_made && !self.opening.is_aside.load(Ordering::Relaxed)
+    }
+
+    fn was_unavailable(&self) -> bool {
+        matches!(self.found.get(), Some(IndexRecovery::Unavailable { .. }))
     }
 
     /// Is called after an append, and returns at once.
@@ -75,9 +86,11 @@ impl Renewal {
         state.pause = (2 * state.pause).min(PAUSE_MAX);
         let this = Arc::clone(self);
         let work = move || {
-            if let Err(IndexTrouble::LogUnreadable { .. }) = this.renew() {
-                // It will not be better before the store is repaired.
-                this.state.lock().due_at = None;
+            let is_built = this.renew().is_ok();
+            let mut state = this.state.lock();
+            state.failed_count = if is_built { 0 } else { state.failed_count + 1 };
+            if state.failed_count >= FAILED_COUNT_MAX {
+                state.due_at = None;
             }
         };
         // If there is no thread to be had, there may be one the next time.
@@ -128,7 +141,13 @@ impl Opening {
             failed.close();
         }
         let index = Arc::new(self.create()?);
-        self.join(&index).inspect_err(|_| index.close())
+        self.is_aside.store(true, Ordering::Relaxed);
+        let joined = self.join(&index);
+        if joined.is_ok() || index.has_failed() {
+            // What is there now is of the index that is used, or has failed itself.
+            self.is_aside.store(false, Ordering::Relaxed);
+        }
+        joined.inspect_err(|_| index.close())
     }
 
     fn join(&self, index: &Arc<Index>) -> Result<(), IndexTrouble> {
@@ -141,8 +160,12 @@ impl Opening {
         self.segments.hold(|_| self.index.expect_another());
         self.catch_up_from(index, &mut end)?;
         let known_end = end.map(|end| end.position).unwrap_or_default();
-        self.segments.hold(|_| self.index.join(Arc::clone(index), known_end));
-        index.fault().map_or(Ok(()), |fault| Err(trouble(&fault)))
+        if self.segments.hold(|_| self.index.join(Arc::clone(index), known_end)) {
+            return Ok(());
+        }
+        let fault = index.fault().map(|fault| fault.to_string());
+        let detail = fault.unwrap_or_else(|| "more is appended than it can take in".to_owned());
+        Err(IndexTrouble::Failed { detail })
     }
 
     /// Adds to an index what is visible behind `end`, which becomes the end of what it knows.
@@ -165,6 +188,7 @@ mod tests {
     use crate::options::{Durability, Options};
     use crate::store::ends::StreamEnds;
     use crate::store::{IndexPlace, Store};
+    use crate::types::Position;
 
     const LONG: Duration = Duration::from_secs(120);
 
@@ -217,7 +241,7 @@ mod tests {
             }
         });
         wait_for_index(&store);
-        assert!(store.inner.renewal.has_replaced());
+        assert!(store.inner.renewal.opening.index.was_replaced());
         append(&store, 0..2 * COUNT, 12);
         assert_eq!(store.read_stream("s-7").map(Result::unwrap).count(), 13);
         assert!(store.verify().unwrap().is_sound());
@@ -294,5 +318,85 @@ mod tests {
         let caught_up = opening.catch_up(&index, None);
         assert!(matches!(caught_up, Err(IndexTrouble::LogNotDurable)), "{caught_up:?}");
         assert!(index.indexed_end().unwrap().position.get() < 10_000);
+    }
+    /// A cursor asked the one that has failed, waited for the visible end, and took the silence of that
+    /// one for the word of the other that there was no more.
+    #[test]
+    fn a_cursor_that_has_asked_an_index_does_not_go_by_the_word_of_another() {
+        let place = IndexPlace::Memory(MemoryTree::default());
+        let store = Options::new().open_in(Arc::new(SimulatedDirectory::new()), &place).unwrap();
+        (0..20).for_each(|count| append(&store, 1..2, count));
+        let mut cursor = store.read_stream("s-1").backwards();
+        assert_eq!(cursor.by_ref().take(4).count(), 4);
+        fail_index(&store);
+        let opening = &store.inner.renewal.opening;
+        let index = Arc::new(opening.create().unwrap());
+        let mut end = None;
+        opening.catch_up_from(&index, &mut end).unwrap();
+        opening.segments.hold(|_| opening.index.expect_another());
+        let read = opening.segments.hold(|end| {
+            let read = thread::spawn(move || cursor.next());
+            thread::sleep(Duration::from_millis(50));
+            assert!(opening.index.join(index, end.position));
+            read
+        });
+        let event = read.join().unwrap().unwrap().unwrap();
+        assert_eq!(event.revision().get(), 15);
+    }
+
+    #[test]
+    fn what_is_kept_for_an_index_has_a_bound_and_it_does_not_join_without() {
+        let place = IndexPlace::Memory(MemoryTree::default());
+        let store = Options::new().open_in(Arc::new(SimulatedDirectory::new()), &place).unwrap();
+        fail_index(&store);
+        let opening = &store.inner.renewal.opening;
+        let index = Arc::new(opening.create().unwrap());
+        opening.segments.hold(|_| opening.index.expect_another());
+        (0..70).for_each(|count| append(&store, 0..1_000, count));
+        let joined = |index| opening.segments.hold(|_| opening.index.join(index, Position::START));
+        assert!(!joined(index) && !store.stats().is_index_usable);
+        opening.renew().unwrap();
+        assert!(store.stats().is_index_usable && store.verify().unwrap().is_sound());
+    }
+
+    #[test]
+    fn what_was_built_of_an_index_when_a_store_is_closed_is_gone_on_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let cancelled: Arc<OnceLock<Arc<Opening>>> = Arc::default();
+        let to_cancel = Arc::clone(&cancelled);
+        let options =
+            Options::new().checkpoint_event_count(2_000).on_index_progress(move |done, _| {
+                let opening = to_cancel.get().filter(|_| done > 20_000);
+                opening.inspect(|opening| opening.is_cancelled.store(true, Ordering::Relaxed));
+            });
+        let store = options.open(&path).unwrap();
+        append(&store, 0..10, 0);
+        let _ = cancelled.set(Arc::clone(&store.inner.renewal.opening));
+        fail_index(&store);
+        // None is begun by an append, but by hand.
+        store.inner.renewal.state.lock().due_at = None;
+        (0..30).for_each(|count| append(&store, 10..1_010, count));
+        store.inner.renewal.renew().unwrap_err();
+        store.close().unwrap();
+        let found = options.open(&path).unwrap().recovery().index.clone();
+        assert!(matches!(found, IndexRecovery::CaughtUp { .. }), "{found:?}");
+    }
+
+    #[test]
+    fn an_index_that_cannot_be_built_over_and_over_is_built_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().open(dir.path().join("s")).unwrap();
+        fail_index(&store);
+        let renewal = &store.inner.renewal;
+        renewal.opening.is_cancelled.store(true, Ordering::Relaxed);
+        for n in 0..FAILED_COUNT_MAX {
+            assert!(renewal.state.lock().due_at.is_some(), "after {n}");
+            renewal.state.lock().due_at = Some(Instant::now());
+            renewal.after_append();
+            let thread = renewal.state.lock().thread.take();
+            thread.unwrap().join().unwrap();
+        }
+        assert!(renewal.state.lock().due_at.is_none());
     }
 }

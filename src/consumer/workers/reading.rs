@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use crate::consumer::Consumer;
 use crate::consumer::feed::Read;
@@ -17,6 +18,9 @@ use crate::types::Position;
 const LOOKED_AT_COUNT_MAX: usize = 4_096;
 /// How many events are handed on at once.
 const HANDED_ON_COUNT_MAX: usize = 64;
+
+/// How often who waits for the last events to be handled looks whether the store was closed.
+const CLOSED_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Shared {
     /// Reads, and hands on what is to be handled, until it is to stop.
@@ -60,8 +64,11 @@ impl Shared {
     pub(super) fn wait_until_handled(&self) {
         let mut progress = self.board.lock();
         while progress.board.has_queued() && !self.is_stopping() {
-            // What is handled is committed, and then there is room.
-            self.room.wait(&mut progress);
+            // What is handled is committed, and then there is room. Nobody tells of a close here.
+            let _ = self.room.wait_for(&mut progress, CLOSED_LOOK_INTERVAL);
+            if self.consumers.source.check_open().is_err() {
+                return;
+            }
         }
     }
 

@@ -299,27 +299,29 @@ fn unsealed_before(
     last: &SegmentHeader,
 ) -> Result<Vec<Full>> {
     let mut unsealed = Vec::new();
-    let mut next = *last;
+    let (mut next_base, mut next) = (last.base, Some(*last));
     for base in bases.iter().rev().skip(1) {
         let file = Arc::new(SegmentFile::open_to_read(directory, key, *base)?);
-        let header = if_readable(file.header())?;
         // A footer that does not fit is damage, or the end of a payload: the records tell.
         let fits = |footer: &Footer| {
-            footer.end() == next.base
-                && footer.checksum == next.chain
-                && footer.last_recorded_at == next.recorded_before
+            let follows = |next: SegmentHeader| {
+                footer.checksum == next.chain && footer.last_recorded_at == next.recorded_before
+            };
+            footer.end() == next_base && next.is_none_or(follows)
         };
         if if_readable(file.footer())?.flatten().is_some_and(|footer| fits(&footer)) {
             break;
         }
-        let Some(header) = header else {
-            unsealed.push(Full::unreadable(*base, next.base));
-            break;
+        let header = if_readable(file.header())?;
+        let end = match (&header, &next) {
+            (Some(header), Some(next)) => {
+                let follower = SegmentFile::open_to_read(directory, key, next_base)?;
+                if_readable(end_before(&file, header, follower, next))?
+            }
+            _ => None,
         };
-        let follower = SegmentFile::open_to_read(directory, key, next.base)?;
-        let end = if_readable(end_before(&file, &header, follower, &next))?;
-        unsealed.push(end.map_or_else(|| Full::unreadable(*base, next.base), Full::ending));
-        next = header;
+        unsealed.push(end.map_or_else(|| Full::unreadable(*base, next_base), Full::ending));
+        (next_base, next) = (*base, header);
     }
     Ok(unsealed)
 }
