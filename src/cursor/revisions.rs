@@ -33,11 +33,13 @@ pub(super) struct Finding {
     near: Option<Near>,
     /// Reads everything, if the index cannot tell where the stream is.
     scan: Option<Box<Cursor>>,
+    /// The event that it has come to.
+    kept: Option<Event>,
 }
 
 impl Finding {
     pub(super) fn new(direction: Direction) -> Self {
-        Self { page: Page::new(direction), index: None, near: None, scan: None }
+        Self { page: Page::new(direction), index: None, near: None, scan: None, kept: None }
     }
 
     /// Forgets where the next revisions are: they are not asked for, or others are.
@@ -46,10 +48,10 @@ impl Finding {
     }
 
     /// The event that was found last.
-    pub(super) fn view<'a>(&'a self, found: &'a Found) -> Option<EventView<'a>> {
-        match found {
-            Found::Near { .. } => self.near.as_ref().map(Near::view),
-            Found::Kept(event) => Some(event.view()),
+    pub(super) fn view(&self) -> Option<EventView<'_>> {
+        match &self.kept {
+            Some(event) => Some(event.view()),
+            None => self.near.as_ref().map(Near::view),
         }
     }
 
@@ -59,39 +61,10 @@ impl Finding {
     }
 }
 
-/// An event of the stream, where it was read.
-pub(super) enum Found {
-    /// Near the place.
-    Near { position: Position, recorded_at: Timestamp },
-    /// By a scan.
-    Kept(Event),
-}
-
-impl Found {
-    fn position(&self) -> Position {
-        match self {
-            Self::Near { position, .. } => *position,
-            Self::Kept(event) => event.position(),
-        }
-    }
-
-    pub(super) fn recorded_at(&self) -> Timestamp {
-        match self {
-            Self::Near { recorded_at, .. } => *recorded_at,
-            Self::Kept(event) => event.recorded_at(),
-        }
-    }
-}
-
-impl From<EventView<'_>> for Found {
-    fn from(event: EventView<'_>) -> Self {
-        Self::Near { position: event.position(), recorded_at: event.recorded_at() }
-    }
-}
-
 /// What the index has to say of a revision.
+#[derive(Clone, Copy)]
 enum Answer {
-    Found(Found),
+    Found,
     /// It is not visible yet.
     NotYet,
     /// Nothing, or nothing true: everything must be read.
@@ -117,23 +90,31 @@ impl Revisions {
         !self.source.index().has_failed()
     }
 
-    /// Reads one revision, which must not be after the end; `None` if it is not visible yet.
-    pub(super) fn find(&self, finding: &mut Finding, revision: Revision) -> Result<Option<Found>> {
+    /// Reads one revision, which must not be after the end; `false` if it is not visible yet.
+    #[inline]
+    pub(super) fn find(&self, finding: &mut Finding, revision: Revision) -> Result<bool> {
         if finding.scan.is_none() {
             match self.ask(finding, revision)? {
-                Answer::Found(found) => return Ok(Some(found)),
-                Answer::NotYet => return Ok(None),
+                Answer::Found => return Ok(true),
+                Answer::NotYet => return Ok(false),
                 Answer::None => {}
             }
         }
+        self.scan_to(finding, revision)
+    }
+
+    /// Reads on to a revision.
+    #[cold]
+    fn scan_to(&self, finding: &mut Finding, revision: Revision) -> Result<bool> {
         let scan = finding.scan.get_or_insert_with(|| Box::new(self.scan(self.direction)));
         for event in scan {
             let event = event?;
             if event.revision() == revision {
-                return Ok(Some(Found::Kept(event)));
+                finding.kept = Some(event);
+                return Ok(true);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Reads one revision where the index says that it is. All is asked of one index: another may take
@@ -153,10 +134,8 @@ impl Revisions {
             near.prepare(page);
         }
         let Some((address, run)) = page.next() else { return Ok(Answer::NotYet) };
-        if self.source.record_at(near, (address, run), (&self.stream, revision))?
-            && let Some(near) = near
-        {
-            return Ok(Answer::Found(near.view().into()));
+        if self.source.record_at(near, (address, run), (&self.stream, revision))? {
+            return Ok(Answer::Found);
         }
         if let Some(index) = index {
             index.mark_broken(IndexFault::Damaged { what: "an address without its event" });
@@ -176,25 +155,34 @@ impl Revisions {
 
     /// The first of the revisions below `end` that was recorded at `time` or later.
     pub(super) fn recorded_from(&self, time: Timestamp, end: Revision) -> Result<Revision> {
-        self.first_not(end, |found| found.recorded_at() < time)
+        self.first_not(end, |event| event.recorded_at() < time)
     }
 
     /// The first of the revisions below `end` that is at `position` or after it.
     pub(super) fn placed_from(&self, position: Position, end: Revision) -> Result<Revision> {
-        self.first_not(end, |found| found.position() < position)
+        self.first_not(end, |event| event.position() < position)
     }
 
     /// The first of the revisions below `end` that is not before a place, as `is_before` says.
-    fn first_not(&self, end: Revision, is_before: impl Fn(&Found) -> bool) -> Result<Revision> {
+    fn first_not(
+        &self,
+        end: Revision,
+        is_before: impl Fn(EventView<'_>) -> bool,
+    ) -> Result<Revision> {
         let (mut low, mut high) = (0, end.get());
         let mut finding = Finding::new(self.direction);
         while low < high {
             let middle = low.midpoint(high);
             finding.page = Page::of_one();
-            match self.ask(&mut finding, Revision::new(middle))? {
-                Answer::Found(found) if is_before(&found) => low = middle + 1,
-                Answer::Found(_) | Answer::NotYet => high = middle,
+            let is_found = match self.ask(&mut finding, Revision::new(middle))? {
+                Answer::Found => true,
+                Answer::NotYet => false,
                 Answer::None => return self.scan_to_first_not(end, is_before),
+            };
+            if is_found && finding.view().is_some_and(&is_before) {
+                low = middle + 1;
+            } else {
+                high = middle;
             }
         }
         Ok(Revision::new(low))
@@ -203,13 +191,12 @@ impl Revisions {
     fn scan_to_first_not(
         &self,
         end: Revision,
-        is_before: impl Fn(&Found) -> bool,
+        is_before: impl Fn(EventView<'_>) -> bool,
     ) -> Result<Revision> {
         for event in self.scan(Direction::Forwards) {
             let event = event?;
-            let revision = event.revision();
-            if revision >= end || !is_before(&Found::Kept(event)) {
-                return Ok(revision.min(end));
+            if event.revision() >= end || !is_before(event.view()) {
+                return Ok(event.revision().min(end));
             }
         }
         Ok(end)

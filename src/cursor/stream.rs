@@ -240,8 +240,11 @@ impl Place {
                 self.is_over = true;
                 return Ok(());
             };
-            let Some(found) = revisions.find(&mut self.finding, revision)? else { return Ok(()) };
-            let time = found.recorded_at();
+            if !revisions.find(&mut self.finding, revision)? {
+                return Ok(());
+            }
+            let Some(event) = self.finding.view() else { return Ok(()) };
+            let time = event.recorded_at();
             let (early, late) = (times.begins_after(time), times.ends_before(time));
             if if forwards { late } else { early } {
                 self.finding.clear();
@@ -249,9 +252,7 @@ impl Place {
                 return Ok(());
             }
             self.revision = if forwards { revision.next() } else { revision };
-            let event = self.finding.view(&found);
-            let Some(event) = event.filter(|event| filter.takes(event)) else { continue };
-            if !(early || late) && visit(event).is_break() {
+            if !(early || late) && filter.takes(&event) && visit(event).is_break() {
                 return Ok(());
             }
         }
