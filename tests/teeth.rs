@@ -486,7 +486,7 @@ const TEETH: &[Tooth] = &[
         "what is published before an index joins is kept for it",
         "src/cursor/later.rs",
         "backlog.groups.push((entries.clone(), end));",
-        "let _ = (backlog, entries.clone());",
+        "let _ = (entries.clone(), end);",
         &["lib"],
     ),
     tooth(
