@@ -293,6 +293,38 @@ fn how_far_a_consumer_is_behind_is_told_in_events_bytes_and_time() {
     assert_eq!(consumer.lag().unwrap(), annals::Lag::default());
 }
 
+/// Who listed consumers was told of the damage alone.
+#[test]
+fn a_consumer_that_damage_holds_up_is_seen_to_be_behind() {
+    let options = Options::new().segment_len_max(4 << 10);
+    // The last event of a segment, and one in the middle.
+    for (count, bad) in [(7, 2), (7, 4)] {
+        let disk = Simulation::new();
+        let store = disk.open(&options).unwrap();
+        for n in 0..count {
+            let event = NewEvent::text("t", format!("event {n}.{}", "x".repeat(1_000)));
+            store.append("s", Expected::Any, [event]).unwrap();
+        }
+        let mut consumer = store.consumer("c").open().unwrap();
+        assert_eq!(consumer.by_ref().take(bad).count(), bad);
+        consumer.commit(u64::try_from(bad).unwrap()).unwrap();
+        drop(consumer);
+        store.close().unwrap();
+        let needle = format!("event {bad}.").into_bytes();
+        let found = |(_, bytes): &(String, Vec<u8>)| bytes.windows(8).position(|at| at == needle);
+        let (name, mut bytes) =
+            disk.files().into_iter().find(|file| found(file).is_some()).unwrap();
+        let at = found(&(name.clone(), bytes.clone())).unwrap();
+        bytes[at] ^= 1;
+        disk.put(&name, bytes);
+        let store = disk.open(&options).unwrap();
+        thread::sleep(Duration::from_millis(2));
+        let lag = store.consumers().unwrap()[0].lag;
+        assert_eq!(lag.event_count, u64::try_from(count - bad).unwrap());
+        assert!(lag.time >= Duration::from_millis(2), "{lag:?}");
+    }
+}
+
 #[test]
 fn a_consumer_waits_for_what_is_appended_and_no_longer_than_it_is_told() {
     let (_, store) = store_of(1);

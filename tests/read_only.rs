@@ -540,3 +540,21 @@ fn following_is_over_once_what_another_process_writes_cannot_be_read() {
     }
     assert!(failed_count > 1, "while it reads, and while it waits");
 }
+
+/// They were seen only once the next writer had appended.
+#[test]
+fn what_no_note_has_told_of_when_a_writer_was_killed_is_seen_once_the_store_is_open() {
+    let place = place();
+    let (path, killed) = (place.path().join("s"), place.path().join("killed"));
+    let store = Options::new().open(&path).unwrap();
+    say(&store, "one");
+    wait_for(&Options::new().open_read_only(&path).unwrap(), 0);
+    let note = fs::read(path.join("durable")).unwrap();
+    say(&store, "two");
+    copy(&path, &killed);
+    fs::write(killed.join("durable"), note).unwrap();
+    let reader = Options::new().open_read_only(&killed).unwrap();
+    assert_eq!(end(&reader), 1);
+    let _writer = Options::new().open(&killed).unwrap();
+    wait_for(&reader, 1);
+}

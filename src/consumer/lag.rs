@@ -35,29 +35,33 @@ pub(super) fn lag(source: &Source, place: &Place, now: Timestamp) -> Result<Lag>
     let limit = source.segments().limit(scanner.file())?;
     let recorded_at = match scanner.peek(limit) {
         Err(error @ Error::Corrupt { .. }) => recorded_behind(source, error, &scanner, &end)?,
-        peeked => peeked?,
+        peeked => Some(peeked?),
     };
     let len = len_between(source, (scanner.segment(), scanner.offset()), &end)?;
-    let ns = now.as_nanos().saturating_sub(recorded_at.as_nanos());
+    let ns = recorded_at.map_or(0, |at| now.as_nanos().saturating_sub(at.as_nanos()));
     let time = Duration::from_nanos(u64::try_from(ns).unwrap_or(0));
     Ok(Lag { event_count, len, time })
 }
 
-/// When the first event was recorded behind the one that `scanner` has come to as damage: a consumer that
-/// this holds up stands right before it, and is to be seen there.
+/// When the first visible event was recorded behind the one that `scanner` has come to as damage, if there
+/// is one: a consumer that this holds up stands right before it, and is to be seen there.
 fn recorded_behind(
     source: &Source,
     error: Error,
     scanner: &Scanner,
     end: &LogEnd,
-) -> Result<Timestamp> {
+) -> Result<Option<Timestamp>> {
     let (segments, base) = (source.segments(), scanner.segment());
-    let behind = source.behind(error, base, &(scanner.position().next()..end.position));
-    let mut behind = match (behind, segments.after(base)) {
-        (Err(Error::Corrupt { .. }), Some(next)) => segments.scan(next)?,
-        (behind, _) => behind?,
+    let mut behind = match source.behind(error, base, &(scanner.position().next()..end.position)) {
+        Err(Error::Corrupt { .. }) => {
+            match segments.after(base).filter(|next| *next < end.position) {
+                Some(next) => segments.scan(next)?,
+                None => return Ok(None),
+            }
+        }
+        behind => behind?,
     };
-    behind.peek(segments.limit(behind.file())?)
+    behind.peek(segments.limit(behind.file())?).map(Some)
 }
 
 /// Bytes from a place to an end of the log.

@@ -47,11 +47,6 @@ impl LaterIndex {
         self.last().index.wait()
     }
 
-    /// Whether another index has taken the place of the first.
-    pub(crate) fn was_replaced(&self) -> bool {
-        self.next.get().is_some()
-    }
-
     fn last(&self) -> &Self {
         successors(Some(self), |later| later.next.get().map(|next| &**next)).last().unwrap_or(self)
     }

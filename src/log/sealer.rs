@@ -48,10 +48,11 @@ impl Full {
         Self { base, next, end, failed_count: 0, is_doubtful: false }
     }
 
-    /// Takes note that sealing it has failed. A lack of room is not for any one segment.
+    /// Takes note that sealing it has failed. A lack of room is not for any one segment, but for one that
+    /// must be copied.
     fn failed(&mut self, error: &Error) {
         let waits = matches!(error, Error::Io { source, .. } if has_no_room(source));
-        self.failed_count += u32::from(!waits);
+        self.failed_count += u32::from(!waits || self.is_doubtful);
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Tasks {
     pub(super) index: Arc<LaterIndex>,
     /// How long events that were appended without a sync may stay so.
     pub(super) sync_interval: Option<Duration>,
+    /// Whether the log was found as a clean close leaves it.
+    pub(super) was_closed: bool,
 }
 
 impl Tasks {
@@ -157,8 +159,10 @@ impl Maintenance {
         // It can be done without, only not as well.
         if let Ok(thread) = maintenance.start() {
             *maintenance.thread.lock() = Some(thread);
-            // What recovery has left to be sealed costs a scan until it is.
-            if maintenance.tasks.log.is_seal_due() {
+            // What recovery has left to be sealed costs a scan until it is, and what it has made durable
+            // other processes do not see before it is noted.
+            let Tasks { log, was_closed, .. } = &*maintenance.tasks;
+            if log.is_seal_due() || (!was_closed && log.is_note_due()) {
                 maintenance.signals.wake();
             }
         }
@@ -379,7 +383,7 @@ mod tests {
         let event = crate::NewEvent::text("t", "x");
         store.append("a", crate::Expected::Any, [event]).unwrap_err();
         let (log, later) = (Arc::clone(&store.inner.log), Arc::new(LaterIndex::from(index)));
-        let tasks = Tasks { log, index: later, sync_interval: None };
+        let tasks = Tasks { log, index: later, sync_interval: None, was_closed: true };
         let maintenance = Arc::new(Maintenance::on_thread(tasks));
         let (done, returned) = channel();
         let waiting = Arc::clone(&maintenance);

@@ -126,6 +126,7 @@ impl Options {
             is_durable: recovery.is_durable,
             index: Arc::clone(&index),
             is_cancelled: AtomicBool::new(false),
+            was_made: AtomicBool::new(false),
             is_aside: AtomicBool::new(false),
         };
         let how = Arc::new(opening);
@@ -139,6 +140,7 @@ impl Options {
             log: Arc::clone(&log),
             index: Arc::clone(&index),
             sync_interval: self.sync_interval,
+            was_closed: recovery.was_closed,
         };
         let source = Arc::new(Source::new(segments, index));
         let consumers =

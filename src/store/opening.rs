@@ -33,6 +33,8 @@ pub(super) struct Opening {
     pub(super) index: Arc<LaterIndex>,
     /// Whether an index that is being built is not wanted any more.
     pub(super) is_cancelled: AtomicBool,
+    /// Whether an index was made while the store is open, in the place of one that has failed.
+    pub(super) was_made: AtomicBool,
     /// Whether an index that has failed was moved aside while the store is open, and what is in its
     /// place is sound, if not all there.
     pub(super) is_aside: AtomicBool,

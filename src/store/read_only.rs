@@ -52,7 +52,7 @@ impl Options {
     ///
     /// With [`Durability::Sync`](crate::Durability::Sync), the default, events are seen some ten
     /// milliseconds after they are durable, and none that a crash takes back. If the writer is killed in
-    /// these milliseconds, they are seen once the next one has appended. With
+    /// these milliseconds, they are seen once the next one has opened the store. With
     /// [`Durability::Buffered`](crate::Durability::Buffered) all whole batches are seen that are in the
     /// files, at once; if the writer takes one back, because its disk is full or after a crash,
     /// whoever has seen it gets [`Error::Corrupt`]. Of the other options

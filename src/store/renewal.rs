@@ -57,8 +57,8 @@ impl Renewal {
     /// Whether what is in the place of the index is of the one that has failed.
     pub(super) fn has_left_failed(&self) -> bool {
         let has_failed = self.opening.index.look().is_some_and(|index| index.has_failed());
-        let was_made = self.opening.index.was_replaced() || !self.was_unavailable();
-        has_failed && was_made && !self.opening.is_aside.load(Ordering::Relaxed)
+        let is_ours = self.opening.was_made.load(Ordering::Relaxed) || !self.was_unavailable();
+        has_failed && is_ours && !self.opening.is_aside.load(Ordering::Relaxed)
     }
 
     fn was_unavailable(&self) -> bool {
@@ -141,6 +141,7 @@ impl Opening {
             failed.close();
         }
         let index = Arc::new(self.create()?);
+        self.was_made.store(true, Ordering::Relaxed);
         self.is_aside.store(true, Ordering::Relaxed);
         let joined = self.join(&index);
         if joined.is_ok() || index.has_failed() {
@@ -241,7 +242,7 @@ mod tests {
             }
         });
         wait_for_index(&store);
-        assert!(store.inner.renewal.opening.index.was_replaced());
+        assert!(store.inner.renewal.opening.was_made.load(Ordering::Relaxed));
         append(&store, 0..2 * COUNT, 12);
         assert_eq!(store.read_stream("s-7").map(Result::unwrap).count(), 13);
         assert!(store.verify().unwrap().is_sound());

@@ -63,12 +63,10 @@ impl Shared {
     /// Waits until all that was handed on is handled, or until it is to stop.
     pub(super) fn wait_until_handled(&self) {
         let mut progress = self.board.lock();
-        while progress.board.has_queued() && !self.is_stopping() {
+        let is_open = || self.consumers.source.check_open().is_ok();
+        while progress.board.has_queued() && !self.is_stopping() && is_open() {
             // What is handled is committed, and then there is room. Nobody tells of a close here.
             let _ = self.room.wait_for(&mut progress, CLOSED_LOOK_INTERVAL);
-            if self.consumers.source.check_open().is_err() {
-                return;
-            }
         }
     }
 

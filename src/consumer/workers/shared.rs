@@ -210,11 +210,10 @@ impl Shared {
     pub(super) fn run(&self, role: Role, consumer: Arc<Consumer>) {
         let _ending = Ending(self);
         let done = match role {
-            Role::Reader => self.read(&consumer).inspect_err(|error| {
+            Role::Reader => self.read(&consumer).or_else(|error| {
                 // What is sound before it is not held up by what is not, however often it is run.
-                if !matches!(error, Error::Closed) {
-                    self.wait_until_handled();
-                }
+                self.wait_until_handled();
+                self.consumers.source.check_open().and(Err(error))
             }),
             Role::Committer => self.commit(),
         };
