@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::index::Index;
 use crate::log::Log;
 use crate::store::catch_up::write_checkpoint;
+use crate::store::timer::SyncTimer;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
 /// Bytes appended without a sync that make one due. They would be synced in any case, by the next
@@ -135,6 +136,8 @@ impl Signals {
 pub(super) struct Maintenance {
     tasks: Arc<Tasks>,
     signals: Arc<Signals>,
+    /// Where events that were appended without a sync may stay so for some time only.
+    timer: Option<SyncTimer>,
     /// The thread, until it is stopped.
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Held by the one who does it, where there is no thread.
@@ -145,9 +148,11 @@ impl Maintenance {
     /// Maintenance by whoever has appended.
     pub(super) fn inline(tasks: Tasks) -> Self {
         let signals = Signals { has_ended: AtomicBool::new(true), ..Signals::default() };
+        let timer = tasks.sync_interval.map(|_| SyncTimer::inline(Arc::clone(&tasks.log)));
         Self {
             tasks: Arc::new(tasks),
             signals: Arc::new(signals),
+            timer,
             thread: Mutex::new(None),
             working: Mutex::new(()),
         }
@@ -155,7 +160,14 @@ impl Maintenance {
 
     /// Maintenance by a thread of its own.
     pub(super) fn on_thread(tasks: Tasks) -> Self {
-        let maintenance = Self::inline(tasks);
+        let mut maintenance = Self::inline(tasks);
+        if let Some(interval) = maintenance.tasks.sync_interval {
+            let (tasks, signals) =
+                (Arc::clone(&maintenance.tasks), Arc::clone(&maintenance.signals));
+            let log = Arc::clone(&tasks.log);
+            let synced = move || after_sync(&tasks, &signals);
+            maintenance.timer = Some(SyncTimer::on_thread(log, interval, synced));
+        }
         // It can be done without, only not as well.
         if let Ok(thread) = maintenance.start() {
             *maintenance.thread.lock() = Some(thread);
@@ -185,26 +197,20 @@ impl Maintenance {
 
     /// Is called after a sync, and returns at once.
     pub(super) fn after_sync(&self) {
-        if !self.is_note_due() {
-            return;
-        }
-        if self.signals.has_ended.load(Ordering::Acquire) {
-            // It is tried again after the next append, whose caller a panic is nothing to, either.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.tasks.log.note()));
-        } else {
-            self.signals.wake();
-        }
+        after_sync(&self.tasks, &self.signals);
     }
 
     /// Whether the thread must be told that there is something to note.
     fn is_note_due(&self) -> bool {
-        self.tasks.log.is_note_due() && !self.signals.is_noting.load(Ordering::Acquire)
+        is_note_due(&self.tasks, &self.signals)
     }
 
     /// Is called after an append, and returns at once unless memory would grow.
     pub(super) fn after_append(&self) {
-        let is_timed = self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0;
-        if !is_timed && !self.is_note_due() && !self.tasks.are_due() {
+        if let Some(timer) = &self.timer {
+            timer.after_append();
+        }
+        if !self.is_note_due() && !self.tasks.are_due() {
             return;
         }
         if self.tasks.index().is_overfull() {
@@ -229,15 +235,15 @@ impl Maintenance {
             None if self.tasks.index().is_behind() => self.working.lock(),
             None => return,
         };
-        if self.tasks.sync_interval.is_some() && self.tasks.log.unsynced_len() > 0 {
-            let _ = self.tasks.log.sync_behind();
-        }
         while self.tasks.step() {}
         self.after_sync();
     }
 
     /// Ends it, after the step that is being done.
     pub(super) fn stop(&self) {
+        if let Some(timer) = &self.timer {
+            timer.stop();
+        }
         self.signals.is_stopping.store(true, Ordering::Release);
         self.signals.wake();
         if let Some(thread) = self.thread.lock().take() {
@@ -288,28 +294,34 @@ impl Noting {
     }
 }
 
+/// Whether the thread must be told that there is something to note.
+fn is_note_due(tasks: &Tasks, signals: &Signals) -> bool {
+    tasks.log.is_note_due() && !signals.is_noting.load(Ordering::Acquire)
+}
+
+/// Sees to it that it is noted how far the log is durable.
+fn after_sync(tasks: &Tasks, signals: &Signals) {
+    if !is_note_due(tasks, signals) {
+        return;
+    }
+    if signals.has_ended.load(Ordering::Acquire) {
+        // It is tried again after the next append, whose caller a panic is nothing to, either.
+        let _ = catch_unwind(AssertUnwindSafe(|| tasks.log.note()));
+    } else {
+        signals.wake();
+    }
+}
+
 fn run(tasks: &Tasks, signals: &Signals) {
     // A store that is only read is left as it is.
     signals.wait(None);
-    let mut synced_at = Instant::now();
     let mut noting = Noting::default();
     while !signals.is_stopping.load(Ordering::Acquire) {
-        if let Some(interval) = tasks.sync_interval
-            && synced_at.elapsed() >= interval
-        {
-            if tasks.log.unsynced_len() > 0 {
-                let _ = tasks.log.sync_behind();
-            }
-            synced_at = Instant::now();
-        }
         let has_more = tasks.step();
         let until_note = noting.step(&tasks.log, signals);
         signals.relieve();
         if !has_more {
-            // After a sync that has failed there is no other.
-            let is_timed = || tasks.log.unsynced_len() > 0 && tasks.log.takes_appends();
-            let until_sync = tasks.sync_interval.filter(|_| is_timed());
-            signals.wait(until_sync.into_iter().chain(until_note).min());
+            signals.wait(until_note);
         }
     }
 }
@@ -392,6 +404,36 @@ mod tests {
             let _ = done.send(());
         });
         returned.recv_timeout(Duration::from_secs(30)).expect("it waits for ever");
+        maintenance.stop();
+    }
+    /// It waited for whatever maintenance was at: the index, for seconds.
+    #[test]
+    fn a_sync_by_the_clock_waits_for_nothing_that_maintenance_is_at() {
+        let place = IndexPlace::Memory(MemoryTree::default());
+        let options = Options::new().durability(crate::Durability::Buffered);
+        let store = options.open_in(Arc::new(SimulatedDirectory::new()), &place).unwrap();
+        let event = crate::NewEvent::text("t", "x");
+        store.append("a", crate::Expected::Any, [event]).unwrap();
+        let (log, index) = (Arc::clone(&store.inner.log), Arc::new(LaterIndex::default()));
+        let sync_interval = Some(Duration::from_millis(5));
+        let tasks = Tasks {
+            log: Arc::clone(&log),
+            index: Arc::clone(&index),
+            sync_interval,
+            was_closed: true,
+        };
+        let maintenance = Maintenance::on_thread(tasks);
+        thread::scope(|scope| {
+            // Waits for the index, as the thread does.
+            scope.spawn(|| maintenance.after_append());
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while log.durable_end() != store.end() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let durable_end = log.durable_end();
+            index.fill(Arc::clone(store.inner.source.index()));
+            assert_eq!(durable_end, store.end());
+        });
         maintenance.stop();
     }
 }
