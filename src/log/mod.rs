@@ -225,7 +225,8 @@ impl Log {
 
     /// Lets the durable end, and how much is after it, be seen by who does not hold the lock.
     fn tell_durable(&self, state: &State) {
-        self.durable_end.store(state.durable.get(), Ordering::Release);
+        // In one order with whether someone is about to note it, as is the look below.
+        self.durable_end.store(state.durable.get(), Ordering::SeqCst);
         let unsynced_len = state.written_len.saturating_sub(state.durable_len);
         self.unsynced_len.store(unsynced_len, Ordering::Release);
     }
@@ -247,7 +248,7 @@ impl Log {
 
     /// Whether more is durable than was noted.
     pub(crate) fn is_note_due(&self) -> bool {
-        self.durable_end.load(Ordering::Acquire) > self.noter.noted_end().get()
+        self.durable_end.load(Ordering::SeqCst) > self.noter.noted_end().get()
     }
 
     /// Notes how far the log is durable. The note itself may be lost to a crash of the system.

@@ -241,14 +241,15 @@ impl Maintenance {
 
     /// Ends it, after the step that is being done.
     pub(super) fn stop(&self) {
-        if let Some(timer) = &self.timer {
-            timer.stop();
-        }
         self.signals.is_stopping.store(true, Ordering::Release);
         self.signals.wake();
         if let Some(thread) = self.thread.lock().take() {
             // Its panics were caught.
             let _ = thread.join();
+        }
+        // The last to go: that step may have been a long one.
+        if let Some(timer) = &self.timer {
+            timer.stop();
         }
     }
 
@@ -288,7 +289,7 @@ impl Noting {
             Err(_) => NOTE_RETRY_INTERVAL,
         });
         self.due_at = next.map(|time| now + time);
-        signals.is_noting.store(next.is_some(), Ordering::Release);
+        signals.is_noting.store(next.is_some(), Ordering::SeqCst);
         // Who appended just before that has not said so.
         next.or_else(|| log.is_note_due().then_some(Duration::ZERO))
     }
@@ -296,7 +297,7 @@ impl Noting {
 
 /// Whether the thread must be told that there is something to note.
 fn is_note_due(tasks: &Tasks, signals: &Signals) -> bool {
-    tasks.log.is_note_due() && !signals.is_noting.load(Ordering::Acquire)
+    tasks.log.is_note_due() && !signals.is_noting.load(Ordering::SeqCst)
 }
 
 /// Sees to it that it is noted how far the log is durable.

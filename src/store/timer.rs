@@ -30,8 +30,8 @@ struct Told {
 
 #[derive(Default)]
 struct State {
-    /// Whether something was appended without a sync.
-    is_wanted: bool,
+    /// When the first event was appended that may have no sync.
+    wanted_since: Option<Instant>,
     is_stopping: bool,
 }
 
@@ -70,8 +70,8 @@ impl SyncTimer {
             return;
         }
         let mut state = self.told.state.lock();
-        if !state.is_wanted {
-            state.is_wanted = true;
+        if state.wanted_since.is_none() {
+            state.wanted_since = Some(Instant::now());
             self.told.wanted.notify_one();
         }
     }
@@ -92,20 +92,19 @@ impl Told {
     /// Waits until something was appended, and then for `interval`; `false` if it is to stop.
     fn wait(&self, interval: Duration) -> bool {
         let mut state = self.state.lock();
-        while !state.is_wanted && !state.is_stopping {
-            self.wanted.wait(&mut state);
-        }
-        // What is appended meanwhile wakes nobody.
-        let deadline = Instant::now().checked_add(interval);
         while !state.is_stopping {
-            let left =
-                deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+            let Some(since) = state.wanted_since else {
+                self.wanted.wait(&mut state);
+                continue;
+            };
+            let left = interval.saturating_sub(since.elapsed());
             if left.is_zero() {
                 break;
             }
+            // What is appended meanwhile wakes nobody.
             let _ = self.stopped.wait_for(&mut state, left);
         }
-        state.is_wanted = false;
+        state.wanted_since = None;
         !state.is_stopping
     }
 }
