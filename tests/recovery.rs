@@ -772,14 +772,19 @@ fn the_index_of_a_copy_that_went_another_way_is_built_anew() {
         let store = small().open(&path).unwrap();
         book.append(&store, &[(stream, event_count)]);
         store.close().unwrap();
-        fs::remove_dir_all(path.join("index")).unwrap();
-        copy(&index, &path.join("index"));
-        let store = small().open(&path).unwrap();
-        let IndexRecovery::Rebuilt { .. } = store.recovery().index else {
-            panic!("{:?}", store.recovery());
-        };
-        assert_agrees(&store, &book.events);
+        assert_is_built_anew(&path, &index, &book);
     }
+}
+
+/// Puts `index` in the place of that of the store at `path`, which is not believed then.
+fn assert_is_built_anew(path: &Path, index: &Path, book: &Book) {
+    fs::remove_dir_all(path.join("index")).unwrap();
+    copy(index, &path.join("index"));
+    let store = small().open(path).unwrap();
+    let IndexRecovery::Rebuilt { .. } = store.recovery().index else {
+        panic!("{:?}", store.recovery());
+    };
+    assert_agrees(&store, &book.events);
 }
 
 /// As above, where the checkpoint is in a segment that this log does not have.
@@ -800,13 +805,7 @@ fn the_index_of_a_copy_that_rolled_elsewhere_is_built_anew() {
     book.append(&store, &[("cart", 2)]);
     store.close().unwrap();
     assert_eq!(segments(&path).len(), LAST + 1);
-    fs::remove_dir_all(path.join("index")).unwrap();
-    copy(&index, &path.join("index"));
-    let store = small().open(&path).unwrap();
-    let IndexRecovery::Rebuilt { .. } = store.recovery().index else {
-        panic!("{:?}", store.recovery());
-    };
-    assert_agrees(&store, &book.events);
+    assert_is_built_anew(&path, &index, &book);
 }
 
 /// Damage just behind the checkpoint was taken for an index of another log: it was moved aside, and all

@@ -111,20 +111,18 @@ impl Before {
             None => source.segments.scan(base)?,
         };
         let limit = source.segments.limit(scanner.file())?;
-        let mut last = milestones.last().copied();
         while scanner.position() < wanted.start {
             if let Err(error) = scanner.advance(limit) {
                 let damaged = scanner.position();
                 scanner = source.behind(error, base, &(damaged.next()..wanted.end))?;
             }
             let here = (Address { segment: base, offset: scanner.offset() }, scanner.position());
-            let is_far = last.is_none_or(|(address, position)| {
+            let is_far = milestones.last().is_none_or(|(address, position)| {
                 here.1.get() >= position.get().saturating_add(COUNT_MAX)
                     || here.0.offset >= address.offset.saturating_add(LEN_MAX)
             });
             if is_far {
                 milestones.push(here);
-                last = Some(here);
             }
         }
         Ok(scanner)

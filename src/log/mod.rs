@@ -18,7 +18,7 @@ mod recover;
 mod sealer;
 mod segments;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod track;
 #[cfg(feature = "async")]
 mod wakers;

@@ -95,7 +95,7 @@ fn a_sync_beside_a_roll_forgets_nothing_that_is_not_synced() {
 }
 
 /// First positions of the segments, and of those that are sealed.
-fn segments(disk: &SimulatedDirectory) -> (Vec<u64>, Vec<u64>) {
+pub(crate) fn segments(disk: &SimulatedDirectory) -> (Vec<u64>, Vec<u64>) {
     let files = disk.files();
     let segments = files
         .iter()

@@ -5,26 +5,12 @@ use std::ops::Range;
 use super::*;
 use crate::error::Error;
 use crate::event::{Expected, NewEvent};
-use crate::format::{FOOTER_LEN, Footer};
-use crate::segment::{name_of, parse_name};
+use crate::log::tests::segments;
+use crate::segment::name_of;
 use crate::types::Position;
 
 fn options() -> Options {
     Options::new().segment_len_max(4 << 10)
-}
-
-/// First positions of the segments, and of those that are sealed.
-fn segments(disk: &Simulation) -> (Vec<u64>, Vec<u64>) {
-    let files = disk.files();
-    let segments = files
-        .iter()
-        .filter_map(|(name, bytes)| Some((parse_name(name.strip_prefix("log/")?)?.get(), bytes)));
-    let is_sealed = |bytes: &[u8]| {
-        bytes.len().checked_sub(FOOTER_LEN).is_some_and(|at| Footer::decode(&bytes[at..]).is_ok())
-    };
-    let all: Vec<_> = segments.collect();
-    let sealed = all.iter().filter(|(_, bytes)| is_sealed(bytes)).map(|(base, _)| *base).collect();
-    (all.into_iter().map(|(base, _)| base).collect(), sealed)
 }
 
 /// Fills segments until there are so many. These bytes of the `bad`th are not to be read any more.
@@ -36,7 +22,7 @@ fn fill(
     bad: Option<(usize, Range<u64>)>,
 ) -> Range<u64> {
     loop {
-        let (bases, _) = segments(disk);
+        let (bases, _) = segments(&disk.directory);
         if bases.len() == count {
             return bad.map_or(0..0, |(bad, _)| bases[bad]..bases[bad + 1]);
         }
@@ -78,7 +64,7 @@ fn a_segment_that_cannot_be_read_holds_up_no_other() {
             assert!(disk.directory.open_count() < 50, "{} are open", disk.directory.open_count());
         };
         assert_holds(&disk, &store);
-        let (bases, sealed) = segments(&disk);
+        let (bases, sealed) = segments(&disk.directory);
         let waiting = bases.len() - sealed.len();
         assert!((2..=4).contains(&waiting), "{bad:?}: {waiting} of {} are not sealed", bases.len());
         // Killed, and without power.
@@ -93,7 +79,7 @@ fn a_segment_that_cannot_be_read_holds_up_no_other() {
             fill(&store, &disk, COUNT + 5 * (n + 1), None);
             store.close().unwrap();
         }
-        let (bases, sealed) = segments(&disk);
+        let (bases, sealed) = segments(&disk.directory);
         assert_eq!(bases.len() - sealed.len(), 2, "{bad:?}: the bad one, and the last");
         let report = disk.inspect().unwrap().verify();
         assert!(!report.is_sound());
@@ -112,7 +98,7 @@ fn a_segment_that_can_be_read_again_is_sealed_when_the_store_is_closed() {
     let report = store.verify().unwrap();
     assert!(report.is_sound() && report.sealed_count == 18, "{report:?}");
     store.close().unwrap();
-    let (bases, sealed) = segments(&disk);
+    let (bases, sealed) = segments(&disk.directory);
     assert_eq!(sealed, bases[..19]);
     let store = disk.open(&options()).unwrap();
     assert!(store.recovery().was_closed && store.recovery().sealed_count == 0);
@@ -126,7 +112,7 @@ fn segments_before_one_whose_header_cannot_be_read_are_sealed_when_that_can_be_r
     let store = disk.open(&options()).unwrap();
     // The first holds up the second, which is not tried before the process is killed.
     fill(&store, &disk, 3, Some((0, 1_500..1_600)));
-    let (bases, sealed) = segments(&disk);
+    let (bases, sealed) = segments(&disk.directory);
     assert!(bases.len() == 3 && sealed.is_empty(), "{sealed:?}");
     let [first, second] = [bases[0], bases[1]].map(|base| name_of(Position::new(base)));
     disk.directory.spoil(&first, 0..0);
@@ -137,6 +123,6 @@ fn segments_before_one_whose_header_cannot_be_read_are_sealed_when_that_can_be_r
     store.close().unwrap();
     let store = disk.open(&options()).unwrap();
     assert!(store.recovery().was_closed && store.verify().unwrap().is_sound());
-    let (bases, sealed) = segments(&disk);
+    let (bases, sealed) = segments(&disk.directory);
     assert_eq!(sealed, bases[..2]);
 }

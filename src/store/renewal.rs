@@ -207,6 +207,16 @@ mod tests {
         store.append_batch(batch).unwrap();
     }
 
+    /// Fails the index of `store`, and returns another that is about to join, and what it knows.
+    fn replace_failed(store: &Store) -> (Arc<Index>, Option<LogEnd>) {
+        fail_index(store);
+        let opening = &store.inner.renewal.opening;
+        let (index, mut end) = (Arc::new(opening.create().unwrap()), None);
+        opening.catch_up_from(&index, &mut end).unwrap();
+        opening.segments.hold(|_| opening.index.expect_another());
+        (index, end)
+    }
+
     fn wait_for_index(store: &Store) {
         let deadline = Instant::now() + LONG;
         while !store.stats().is_index_usable {
@@ -258,12 +268,8 @@ mod tests {
             let directory: Arc<dyn Directory> = Arc::new(SimulatedDirectory::new());
             let store = Options::new().open_in(directory, &place).unwrap();
             append(&store, 0..10, 0);
-            fail_index(&store);
+            let (index, mut end) = replace_failed(&store);
             let opening = &store.inner.renewal.opening;
-            let index = Arc::new(opening.create().unwrap());
-            let mut end = None;
-            opening.catch_up_from(&index, &mut end).unwrap();
-            opening.segments.hold(|_| opening.index.expect_another());
             append(&store, 10..15, 0);
             append(&store, 5..15, 1);
             if is_caught_up {
@@ -329,12 +335,8 @@ mod tests {
         (0..20).for_each(|count| append(&store, 1..2, count));
         let mut cursor = store.read_stream("s-1").backwards();
         assert_eq!(cursor.by_ref().take(4).count(), 4);
-        fail_index(&store);
+        let (index, _) = replace_failed(&store);
         let opening = &store.inner.renewal.opening;
-        let index = Arc::new(opening.create().unwrap());
-        let mut end = None;
-        opening.catch_up_from(&index, &mut end).unwrap();
-        opening.segments.hold(|_| opening.index.expect_another());
         let read = opening.segments.hold(|end| {
             let read = thread::spawn(move || cursor.next());
             thread::sleep(Duration::from_millis(50));
@@ -349,10 +351,8 @@ mod tests {
     fn what_is_kept_for_an_index_has_a_bound_and_it_does_not_join_without() {
         let place = IndexPlace::Memory(MemoryTree::default());
         let store = Options::new().open_in(Arc::new(SimulatedDirectory::new()), &place).unwrap();
-        fail_index(&store);
+        let (index, _) = replace_failed(&store);
         let opening = &store.inner.renewal.opening;
-        let index = Arc::new(opening.create().unwrap());
-        opening.segments.hold(|_| opening.index.expect_another());
         (0..70).for_each(|count| append(&store, 0..1_000, count));
         let joined = |index| opening.segments.hold(|_| opening.index.join(index, Position::START));
         assert!(!joined(index) && !store.stats().is_index_usable);
