@@ -162,10 +162,11 @@ impl Options {
     ///
     /// A sixteenth is for sled, which holds the index and takes it as a hint: it may use many times
     /// as much. Of the rest, half is for filters, which tell without reading that a stream is new, and
-    /// take two bytes for each stream, or a few more. A sixteenth is for where the parts of the index
-    /// begin: some 100 bytes for each KiB of it that were asked for. What is left is for such parts
-    /// themselves, checked and ready to be searched, which take two or three times what they have on
-    /// disk. What does not fit is read from sled when it is asked for, in some 100 µs instead of one.
+    /// take two bytes for each stream, or a few more. A sixteenth is for one such filter over much of the
+    /// index, once many streams were made since the store was opened. Another is for where the parts of
+    /// the index begin: some 100 bytes for each KiB of it that were asked for. What is left is for such
+    /// parts themselves, checked and ready to be searched, which take two or three times what they have
+    /// on disk. What does not fit is read from sled when it is asked for, in some 100 µs instead of one.
     #[must_use]
     pub fn index_cache_len(mut self, bytes: u64) -> Self {
         self.index_cache_len = bytes;

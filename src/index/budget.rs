@@ -8,6 +8,8 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Of so many bytes that are allowed, one is for the places of chunks and of lists of marks.
 const PLACES_PART: u64 = 16;
+/// And one of so many for the filter over many runs.
+const UNION_PART: u64 = 16;
 
 const EIGHTHS: u64 = 8;
 
@@ -64,18 +66,23 @@ pub(super) struct Budgets {
     pub(super) filters: Arc<Budget>,
     /// Places of chunks, and of lists of marks.
     pub(super) places: Arc<Budget>,
+    /// The most bytes of the filter over many runs.
+    pub(super) union_len_max: u64,
     /// The most bytes of values, which count themselves.
     pub(super) values_len_max: u64,
 }
 
 impl Budgets {
-    /// Divides `len_max` bytes: half is for filters, a sixteenth for places, the rest for values.
+    /// Divides `len_max` bytes: half is for filters of runs, a sixteenth for one over many, a sixteenth
+    /// for places, the rest for values.
     pub(super) fn of(len_max: u64) -> Self {
         let (filters, places) = (len_max / 2, len_max / PLACES_PART);
+        let union_len_max = len_max / UNION_PART;
         Self {
             filters: Arc::new(Budget::new(filters)),
             places: Arc::new(Budget::new(places)),
-            values_len_max: len_max - filters - places,
+            union_len_max,
+            values_len_max: len_max - filters - places - union_len_max,
         }
     }
 }

@@ -11,10 +11,14 @@ use super::reader::RunReader;
 use super::run::{Run, RunMeta, RunWriter};
 use super::sketch::Sketch;
 use super::stored::Stored;
+use super::union::Membership;
 use crate::types::{Address, Revision};
 
 /// Runs of one level that are merged into one of the next.
 pub(super) const MERGED_COUNT: usize = 8;
+/// Runs of one level that are too many: merging has fallen behind. A load may leave some to be merged
+/// when there is time, for that costs who looks for an old stream less than it saves.
+const CROWD_COUNT: usize = 8 * MERGED_COUNT;
 /// Runs are not merged if together they have more streams: their filter is in memory meanwhile.
 const STREAM_COUNT_MAX: u64 = 16 << 20;
 /// Blocks that are read in one step.
@@ -25,6 +29,12 @@ fn due(runs: &[Arc<Run>]) -> Option<&[Arc<Run>]> {
     runs.chunk_by(|a, b| a.meta.level == b.meta.level)
         .rev()
         .find_map(|level| level.get(..MERGED_COUNT))
+}
+
+/// Whether merging has fallen far behind what checkpoints add to `runs`.
+pub(super) fn is_behind(runs: &[Arc<Run>]) -> bool {
+    let mut levels = runs.chunk_by(|a, b| a.meta.level == b.meta.level);
+    levels.any(|level| level.len() >= CROWD_COUNT)
 }
 
 /// A merge that is under way.
@@ -68,10 +78,15 @@ impl Merge {
             }
         }
         let to = (id, level.saturating_add(1));
+        let membership = if old.iter().all(|run| run.is_in_union) {
+            Membership::Member
+        } else {
+            stored.union().membership(stream_count)
+        };
         Ok(Some(Self {
             old: old.to_vec(),
             readers,
-            writer: RunWriter::new(to, base, stream_count, stored.hasher()),
+            writer: RunWriter::new(to, base, (stream_count, membership), stored.hasher()),
             name: String::new(),
             first: Revision::START,
             addresses: Vec::new(),

@@ -30,6 +30,7 @@ mod sled;
 mod stored;
 mod tail;
 mod tree;
+mod union;
 mod values;
 mod worker;
 mod writing;
@@ -121,6 +122,8 @@ pub(crate) struct Index {
     frozen: RwLock<Option<Arc<Tail>>>,
     /// How often a tail was frozen, or runs were replaced by others.
     moves: AtomicU64,
+    /// Steps of tidying that should come before the next checkpoint.
+    owed_step_count: AtomicU64,
     /// Held by the one who writes to the tree.
     writing: Mutex<Writing>,
     fault: OnceLock<IndexFault>,
@@ -171,6 +174,7 @@ impl Index {
             tail_end: AtomicU64::new(end.map_or(0, |end| end.position.get())),
             frozen: RwLock::default(),
             moves: AtomicU64::new(0),
+            owed_step_count: AtomicU64::new(0),
             writing: Mutex::new(writing),
             fault: OnceLock::new(),
         }
@@ -244,10 +248,17 @@ impl Index {
         event_count >= event_count_max || streams_len / STREAMS_LEN_PER_EVENT >= event_count_max
     }
 
-    /// Whether a checkpoint is due and the one before it is still being written. Who appends
-    /// should wait, for memory would grow.
+    /// Whether a checkpoint is due and cannot be made yet: the one before it is still being written, or
+    /// [tidying](Self::owes_tidying) comes first. Who appends should wait, for memory would grow.
     pub(crate) fn is_behind(&self) -> bool {
-        self.is_checkpoint_due() && self.frozen.read().is_some()
+        self.is_checkpoint_due() && (self.owes_tidying() || self.frozen.read().is_some())
+    }
+
+    /// Whether merging has fallen so far behind that the next checkpoint should wait for some of it.
+    /// Else a load of new streams would leave ever more runs, each of which is asked for old ones.
+    pub(crate) fn owes_tidying(&self) -> bool {
+        // What has failed is not tidied, whatever is left of it.
+        self.owed_step_count.load(Ordering::Acquire) > 0 && !self.has_failed()
     }
 
     /// Moves what was added aside, to be written, and returns its end, which the caller must make
@@ -282,7 +293,8 @@ impl Index {
     pub(crate) fn write_frozen(&self) -> Result<(), IndexFault> {
         self.writing(|writing| {
             let Some(frozen) = self.frozen() else { return Ok(()) };
-            writing.write(&frozen, &self.stored)?;
+            let step_count = writing.write(&frozen, &self.stored)?;
+            self.owed_step_count.store(step_count, Ordering::Release);
             *self.frozen.write() = None;
             Ok(())
         })
@@ -296,7 +308,12 @@ impl Index {
     ///
     /// As for [`Self::write_frozen`].
     pub(crate) fn tidy(&self) -> Result<bool, IndexFault> {
-        self.writing(|writing| writing.tidy(&self.stored, || self.count_move()))
+        self.writing(|writing| {
+            let has_more = writing.tidy(&self.stored, || self.count_move())?;
+            let left = self.owed_step_count.load(Ordering::Acquire).saturating_sub(1);
+            self.owed_step_count.store(if has_more { left } else { 0 }, Ordering::Release);
+            Ok(has_more)
+        })
     }
 
     fn writing<T>(

@@ -14,11 +14,15 @@ use super::postings::BLOCK_COUNT;
 use super::sketch::Sketch;
 use super::stored::Stored;
 use super::tree::{Change, Pair};
+use super::union::Membership;
 use super::{IndexFault, keys, values};
 use crate::types::{Address, NameHash, NameHasher, Position, Revision};
 
 /// The most values that go to the tree at once, which may be written on a thread of its own.
 const BATCH_COUNT_MAX: usize = 128;
+
+/// Streams that are added to the filter over many runs at once.
+const HASH_COUNT_MAX: usize = 256;
 
 /// What the manifest says of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(super) struct Run {
     /// The parts of its filter that are in memory.
     filter: Vec<OnceLock<Part>>,
     budget: Arc<Budget>,
+    /// Whether the filter over many runs has the names of all its streams.
+    pub(super) is_in_union: bool,
     /// Where its chunks begin, as far as that is known.
     pub(super) places: Places,
 }
@@ -49,7 +55,8 @@ impl Run {
         let part_count = usize::try_from(meta.part_count).unwrap_or(0);
         let filter = std::iter::repeat_with(OnceLock::new).take(part_count).collect();
         let places = Places::new(&budgets.places);
-        Self { meta, filter, budget: Arc::clone(&budgets.filters), places }
+        let budget = Arc::clone(&budgets.filters);
+        Self { meta, filter, budget, is_in_union: false, places }
     }
 
     /// Whether it may have a stream, by the hash of its name.
@@ -161,16 +168,20 @@ pub(super) struct RunWriter {
     /// Name of the last block.
     name: String,
     filter: Filter,
+    membership: Membership,
+    /// Of streams that are to be added to the filter over many runs.
+    hashes: Vec<NameHash>,
     sketch: Sketch,
     batches: Batches,
 }
 
 impl RunWriter {
-    /// Begins run `id`, of about `stream_count` streams.
+    /// Begins run `id`, of about `stream_count` streams, which has this membership in the filter over
+    /// many runs.
     pub(super) fn new(
         (id, level): (u64, u8),
         base: Position,
-        stream_count: u64,
+        (stream_count, membership): (u64, Membership),
         hasher: NameHasher,
     ) -> Self {
         Self {
@@ -182,6 +193,8 @@ impl RunWriter {
             key: keys::first_chunk(id),
             name: String::new(),
             filter: Filter::for_count(stream_count),
+            membership,
+            hashes: Vec::new(),
             sketch: Sketch::new(),
             batches: Batches::default(),
         }
@@ -199,6 +212,10 @@ impl RunWriter {
             name.clone_into(&mut self.name);
             let hash = self.hasher.hash(name);
             self.filter.add(hash);
+            self.hashes.push(hash);
+            if self.hashes.len() >= HASH_COUNT_MAX {
+                self.add_to_union(stored);
+            }
             self.sketch.add(hash);
         }
         let mut first = first;
@@ -216,6 +233,7 @@ impl RunWriter {
 
     /// Ends the run, which is all in the tree then but for what the manifest says of it.
     pub(super) fn finish(mut self, stored: &Stored, budgets: &Budgets) -> Result<Run, IndexFault> {
+        self.add_to_union(stored);
         self.finish_chunk(&[], stored)?;
         let parts = self.filter.into_parts();
         for (n, part) in (0..).zip(&parts) {
@@ -229,9 +247,16 @@ impl RunWriter {
         self.batches.finish(stored)?;
         let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let meta = RunMeta { id: self.id, level: self.level, base: self.base, part_count };
-        let run = Run::new(meta, budgets);
+        let mut run = Run::new(meta, budgets);
+        run.is_in_union = !matches!(self.membership, Membership::Apart);
         parts.into_iter().enumerate().for_each(|(at, part)| run.keep(at, part));
         Ok(run)
+    }
+
+    /// Adds streams to the filter over many runs, before anyone sees the run.
+    fn add_to_union(&mut self, stored: &Stored) {
+        stored.union().add(&self.membership, &self.hashes);
+        self.hashes.clear();
     }
 
     fn finish_chunk(&mut self, next: &[u8], stored: &Stored) -> Result<(), IndexFault> {

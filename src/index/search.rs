@@ -35,14 +35,25 @@ impl Stored {
         if ends.iter().all(Option::is_some) {
             return Ok(());
         }
-        for run in self.runs().iter().rev() {
-            for (streams, ends) in streams.chunks(LOT_COUNT).zip(ends.chunks_mut(LOT_COUNT)) {
-                for (hash, _) in streams {
+        let runs = self.runs();
+        // What the union may have comes first: nothing else is in the runs which are in it. Whoever makes
+        // many new streams is so told of most of them.
+        let members = self.union().members();
+        let may_have = |hash| members.as_ref().is_none_or(|members| members.may_have(hash));
+        let unknown = streams.iter().zip(ends).filter(|(_, end)| end.is_none());
+        let (mut sought, others): (Vec<_>, Vec<_>) =
+            unknown.partition(|((hash, _), _)| may_have(*hash));
+        let maybe_count = sought.len();
+        sought.extend(others);
+        for run in runs.iter().rev() {
+            let asked_count = if run.is_in_union { maybe_count } else { sought.len() };
+            for lot in sought.get_mut(..asked_count).unwrap_or_default().chunks_mut(LOT_COUNT) {
+                for ((hash, _), _) in &*lot {
                     run.touch(*hash);
                 }
-                for ((hash, stream), end) in streams.iter().zip(ends) {
+                for ((hash, stream), end) in lot {
                     if end.is_none() && run.is_worth_asking(*hash, self)? {
-                        *end = self.end_in(run, stream)?;
+                        **end = self.end_in(run, stream)?;
                     }
                 }
             }

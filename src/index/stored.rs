@@ -20,6 +20,7 @@ use super::parsed::Chunk;
 use super::run::Run;
 use super::sketch::Sketch;
 use super::tree::{Change, Pair, Tree};
+use super::union::Union;
 use super::{IndexFault, Mark, Seek, keys, marks, values};
 use crate::sync::RwLock;
 use crate::types::{NameHasher, Position, Revision, StoreId};
@@ -57,6 +58,7 @@ impl RawChunk {
 pub(super) struct Stored {
     tree: RwLock<Option<Box<dyn Tree>>>,
     runs: RwLock<Runs>,
+    union: Union,
     mark_lists: MarkLists,
     values: Values,
     hasher: NameHasher,
@@ -70,6 +72,7 @@ impl Stored {
         Self {
             tree: RwLock::new(Some(tree)),
             runs: RwLock::new(Arc::new([])),
+            union: Union::new(budgets.union_len_max),
             mark_lists: MarkLists::new(&budgets.places),
             values: Values::new(budgets.values_len_max),
             hasher: NameHasher::of(store),
@@ -99,6 +102,7 @@ impl Stored {
 
     /// Lets go of what was read, but for what runs keep for as long as they are there.
     pub(super) fn forget(&self) {
+        self.union.forget();
         self.mark_lists.clear();
         self.values.clear();
     }
@@ -130,6 +134,11 @@ impl Stored {
 
     pub(super) fn hasher(&self) -> NameHasher {
         self.hasher
+    }
+
+    /// The filter over many runs. Whoever asks it takes the runs first, which it speaks of.
+    pub(super) fn union(&self) -> &Union {
+        &self.union
     }
 
     pub(super) fn values(&self) -> &Values {

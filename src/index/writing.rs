@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::manifest::Manifest;
 use super::marks::{self, MARKS_COUNT_MAX};
-use super::merge::Merge;
+use super::merge::{self, Merge};
 use super::parsed::common_len;
 use super::run::{Batches, Run, RunWriter};
 use super::stored::Stored;
@@ -19,6 +19,11 @@ use crate::types::{LogEnd, StoreId};
 
 /// Values that are removed in one step.
 const REMOVED_COUNT: usize = 64;
+/// Streams of a checkpoint for each step of tidying that is owed for it, if merging is behind, and how
+/// many steps are owed in any case. To merge a new stream takes a 2,048th of a step, and to remove it
+/// where it was, a 1,300th: so that is enough for three levels.
+const STREAMS_PER_STEP: u64 = 256;
+const STEP_COUNT_MIN: u64 = 16;
 
 /// What the writer of the tree remembers.
 #[derive(Debug)]
@@ -71,11 +76,13 @@ impl Writing {
         run
     }
 
-    /// Writes `tail` to the tree, as a run and marks, then that the tree has come to its end.
-    pub(super) fn write(&mut self, tail: &Tail, stored: &Stored) -> Result<(), IndexFault> {
+    /// Writes `tail` to the tree, as a run and marks, then that the tree has come to its end. Says how
+    /// many steps of tidying should come before the next one.
+    pub(super) fn write(&mut self, tail: &Tail, stored: &Stored) -> Result<u64, IndexFault> {
         let id = self.take_run();
         let stream_count = u64::try_from(tail.stream_count()).unwrap_or(u64::MAX);
-        let mut writer = RunWriter::new((id, 0), tail.base(), stream_count, stored.hasher());
+        let streams = (stream_count, stored.union().membership(stream_count));
+        let mut writer = RunWriter::new((id, 0), tail.base(), streams, stored.hasher());
         let mut addresses = Vec::new();
         for (_, name, run) in by_name(tail) {
             addresses.clear();
@@ -95,7 +102,10 @@ impl Writing {
         self.end = tail.end();
         let mut runs = stored.runs().to_vec();
         runs.push(Arc::new(run));
-        self.install(runs, stored)
+        let is_behind = merge::is_behind(&runs);
+        self.install(runs, stored)?;
+        let step_count = STEP_COUNT_MIN.saturating_add(stream_count / STREAMS_PER_STEP);
+        Ok(if is_behind { step_count } else { 0 })
     }
 
     /// Writes the manifest of `runs`, which are the ones that count from then on.
@@ -104,6 +114,9 @@ impl Writing {
         let manifest = Manifest { end, runs: runs.iter().map(|run| run.meta).collect() };
         let value = manifest.encode(keys::MANIFEST, self.store)?;
         stored.apply(vec![Change::Put((keys::MANIFEST.to_vec(), value))])?;
+        if self.merge.is_none() && !runs.iter().any(|run| run.is_in_union) {
+            stored.union().forget_unused();
+        }
         stored.set_runs(runs);
         Ok(())
     }

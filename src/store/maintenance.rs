@@ -57,7 +57,9 @@ impl Tasks {
     /// cannot be written answers nothing any more.
     fn step(&self) -> bool {
         self.index().take_in();
-        if self.index().is_checkpoint_due() && self.checkpoint().is_ok() {
+        let is_due = self.index().is_checkpoint_due();
+        let is_held_back = is_due && self.index().owes_tidying();
+        if is_due && !is_held_back && self.checkpoint().is_ok() {
             return true;
         }
         if self.log.unsynced_len() >= UNSYNCED_LEN_MAX && self.log.sync_behind().is_ok() {
@@ -67,7 +69,8 @@ impl Tasks {
             self.log.seal();
             return true;
         }
-        self.index().tidy().unwrap_or(false)
+        // What was held back is due then, if there is nothing more to tidy.
+        self.index().tidy().is_ok_and(|has_more| has_more || is_held_back)
     }
 
     /// Hands to the index's tree what is in memory.
@@ -334,10 +337,10 @@ mod tests {
 
     use super::*;
     use crate::directory::{Directory, SimulatedDirectory};
-    use crate::index::MemoryTree;
+    use crate::index::{IndexOptions, MemoryTree};
     use crate::options::Options;
     use crate::simulation::{Call, Fault};
-    use crate::store::IndexPlace;
+    use crate::store::{IndexPlace, Store};
     use crate::types::{
         Address, Entries, Entry, LogEnd, NameHasher, Position, Revision, Timestamp,
     };
@@ -407,6 +410,65 @@ mod tests {
         returned.recv_timeout(Duration::from_secs(30)).expect("it waits for ever");
         maintenance.stop();
     }
+
+    /// A store, and what there is to do for its log and an index of which a checkpoint is due and must
+    /// wait for merges.
+    fn crowded() -> (Store, Tasks) {
+        let place = IndexPlace::Memory(MemoryTree::default());
+        let options = Options::new().durability(crate::Durability::Buffered);
+        let store = options.open_in(Arc::new(SimulatedDirectory::new()), &place).unwrap();
+        let options = IndexOptions {
+            checkpoint_event_count: 40,
+            mark_interval_len: 4_096,
+            cache_len_max: 1 << 20,
+        };
+        let tree = Box::new(MemoryTree::default());
+        let (index, _) = Index::open(tree, store.id(), options).unwrap();
+        for n in 0..64 + 40 {
+            let event = crate::NewEvent::text("t", "x");
+            store.append("a", crate::Expected::Any, [event]).unwrap();
+            let mut entries = Entries::default();
+            let entry = Entry {
+                hash: NameHasher::of(store.id()).hash("a"),
+                revision: Revision::new(n),
+                position: Position::new(n),
+                recorded_at: Timestamp::from_nanos(7),
+                address: Address { segment: Position::START, offset: 64 + 80 * n },
+            };
+            entries.push("a", entry);
+            index.add(&entries, LogEnd { position: Position::new(n + 1), ..LogEnd::start(0, 64) });
+            if n < 64 {
+                index.freeze().unwrap();
+                index.write_frozen().unwrap();
+            }
+        }
+        index.take_in();
+        assert!(index.is_behind());
+        let (log, index) = (Arc::clone(&store.inner.log), LaterIndex::from(Arc::new(index)));
+        let index = Arc::new(index);
+        (store, Tasks { log, index, sync_interval: None, was_closed: true })
+    }
+
+    #[test]
+    fn a_checkpoint_is_made_after_the_merges_that_it_waits_for() {
+        let (_store, tasks) = crowded();
+        for _ in 0..10 {
+            assert!(tasks.step());
+            assert!(tasks.index().is_checkpoint_due());
+        }
+        while tasks.step() {}
+        assert!(!tasks.index().is_checkpoint_due() && !tasks.index().owes_tidying());
+    }
+
+    #[test]
+    fn who_waits_for_merges_is_told() {
+        let (_store, tasks) = crowded();
+        let maintenance = Maintenance::on_thread(tasks);
+        maintenance.after_append();
+        assert!(!maintenance.tasks.index().is_behind());
+        maintenance.stop();
+    }
+
     /// It waited for whatever maintenance was at: the index, for seconds.
     #[test]
     fn a_sync_by_the_clock_waits_for_nothing_that_maintenance_is_at() {

@@ -198,6 +198,79 @@ fn without_room_for_filters_a_chunk_is_read_in_place_of_one() {
     }
 }
 
+/// As much that runs of 1,000 streams are worth the filter over many runs.
+const UNION_CACHE_LEN: u64 = 256 << 10;
+
+fn open_counting(tree: &Counting) -> Index {
+    let options = IndexOptions { cache_len_max: UNION_CACHE_LEN, ..options() };
+    Index::open(Box::new(tree.clone()), store(), options).unwrap().0
+}
+
+fn add_runs(index: &Index, log: &mut Log, runs: Range<u64>) {
+    for run in runs {
+        let names: Vec<_> = (0..1_000).map(|n| format!("run-{run}-{n}")).collect();
+        log.append_to(index, &names);
+        checkpoint(index);
+    }
+}
+
+fn member_count(index: &Index) -> usize {
+    index.stored.runs().iter().filter(|run| run.is_in_union).count()
+}
+
+/// How often the tree is read to learn that 20,000 streams are new. The filters of seven runs are
+/// mistaken about some twenty of them.
+fn reads_for_new_streams(index: &Index, tree: &Counting) -> usize {
+    tree.taken();
+    for lot in 0..200 {
+        let names: Vec<_> = (0..100).map(|n| format!("new-{lot}-{n}")).collect();
+        let streams: Vec<_> =
+            names.iter().map(|name| (index.stored.hasher().hash(name), name.as_str())).collect();
+        assert_eq!(index.ends_taken_in(&streams).unwrap(), [Revision::START; 100]);
+    }
+    tree.taken()
+}
+
+/// Each run was asked for each of them, and read where its filter was mistaken.
+#[test]
+fn new_streams_are_told_from_those_of_all_runs_at_once() {
+    let (tree, mut log) = (Counting::default(), Log::default());
+    let index = open_counting(&tree);
+    add_runs(&index, &mut log, 0..7);
+    assert_eq!(member_count(&index), 7);
+    let read_count = reads_for_new_streams(&index, &tree);
+    assert!(read_count < 5, "{read_count}");
+    log.check(&index);
+    // What was merged is in it as well.
+    add_runs(&index, &mut log, 7..9);
+    tidy(&index);
+    assert_eq!([member_count(&index), index.stored.runs().len()], [2; 2]);
+    let read_count = reads_for_new_streams(&index, &tree);
+    assert!(read_count < 5, "{read_count}");
+    log.check(&index);
+}
+
+#[test]
+fn runs_of_before_are_asked_one_by_one_until_they_are_merged() {
+    let (tree, mut log) = (Counting::default(), Log::default());
+    let index = open_counting(&tree);
+    add_runs(&index, &mut log, 0..7);
+    index.close();
+    let index = open_counting(&tree);
+    assert_eq!(member_count(&index), 0);
+    let read_count = reads_for_new_streams(&index, &tree);
+    assert!(read_count > 10, "{read_count}");
+    log.check(&index);
+    add_runs(&index, &mut log, 7..8);
+    assert_eq!([member_count(&index), index.stored.runs().len()], [1, 8]);
+    log.check(&index);
+    tidy(&index);
+    assert_eq!([member_count(&index), index.stored.runs().len()], [1, 1]);
+    log.check(&index);
+    let read_count = reads_for_new_streams(&index, &tree);
+    assert!(read_count < 5, "{read_count}");
+}
+
 #[test]
 fn what_is_listed_or_merged_takes_no_place_from_what_was_asked_for() {
     let (log, tree, index) = with_runs(8);

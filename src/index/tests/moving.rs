@@ -274,3 +274,35 @@ fn the_bytes_in_the_tree_stay_as_they_are() {
     assert_eq!(found, expected);
     assert_eq!(sketches.len(), 1);
 }
+
+/// A load of new streams left ever more runs, each of which is asked for old ones.
+#[test]
+fn a_checkpoint_waits_for_merges_that_have_fallen_far_behind() {
+    let (index, mut log) = (Twin::Memory(MemoryTree::default()).open().0, Log::default());
+    for run in 1..=64 {
+        assert!(!index.owes_tidying(), "{run}");
+        log.append_to(&index, &(0..600).map(|n| format!("{n}")).collect::<Vec<_>>());
+        checkpoint(&index);
+    }
+    assert!(index.owes_tidying() && !index.is_behind());
+    log.append_to(&index, &["a"; 10]);
+    assert!(index.is_checkpoint_due() && index.is_behind());
+    // Whoever waited for it would wait for what nobody does, if it has failed and is not cleared yet.
+    let (broken, _) = Twin::Memory(MemoryTree::default()).open();
+    log.entries.chunks(600).enumerate().take(65).for_each(|(n, entries)| {
+        add(&broken, entries, log.end_at(n * 600 + entries.len()));
+        _ = (n < 64).then(|| checkpoint(&broken));
+    });
+    assert!(broken.is_behind());
+    broken.fault.set(IndexFault::Panicked).unwrap();
+    assert!(broken.is_checkpoint_due() && !broken.is_behind());
+    // Some of it, and not all that there is to do.
+    let step_count = (1..99).find(|_| index.tidy().unwrap() && !index.owes_tidying());
+    assert_eq!(step_count, Some(18));
+    assert!(index.is_checkpoint_due() && !index.is_behind());
+    tidy(&index);
+    assert!(index.stored.runs().len() < 8);
+    checkpoint(&index);
+    assert!(!index.owes_tidying());
+    log.check(&index);
+}
