@@ -62,7 +62,7 @@ impl Budget {
 /// What may be in memory of each kind.
 #[derive(Clone, Debug)]
 pub(super) struct Budgets {
-    /// Parts of filters.
+    /// Parts of filters of runs.
     pub(super) filters: Arc<Budget>,
     /// Places of chunks, and of lists of marks.
     pub(super) places: Arc<Budget>,
@@ -73,11 +73,11 @@ pub(super) struct Budgets {
 }
 
 impl Budgets {
-    /// Divides `len_max` bytes: half is for filters of runs, a sixteenth for one over many, a sixteenth
-    /// for places, the rest for values.
+    /// Divides `len_max` bytes: half is for filters, an eighth of that for one over many runs, a sixteenth
+    /// of all for places, the rest for values.
     pub(super) fn of(len_max: u64) -> Self {
-        let (filters, places) = (len_max / 2, len_max / PLACES_PART);
-        let union_len_max = len_max / UNION_PART;
+        let (places, union_len_max) = (len_max / PLACES_PART, len_max / UNION_PART);
+        let filters = len_max / 2 - union_len_max;
         Self {
             filters: Arc::new(Budget::new(filters)),
             places: Arc::new(Budget::new(places)),
