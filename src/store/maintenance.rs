@@ -238,7 +238,9 @@ impl Maintenance {
             None if self.tasks.index().is_behind() => self.working.lock(),
             None => return,
         };
-        while self.tasks.step() {}
+        // A panic is nothing to who has appended: its events are where they should be. It is tried again
+        // after the next append, as the thread leaves it to others.
+        let _ = catch_unwind(AssertUnwindSafe(|| while self.tasks.step() {}));
         self.after_sync();
     }
 
