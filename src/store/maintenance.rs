@@ -369,6 +369,17 @@ mod tests {
         store.verify().unwrap();
     }
 
+    /// What there is to index of event `n` of a stream that has all of them.
+    fn entry(store: &Store, n: u64) -> Entry {
+        Entry {
+            hash: NameHasher::of(store.id()).hash("a"),
+            revision: Revision::new(n),
+            position: Position::new(n),
+            recorded_at: Timestamp::from_nanos(7),
+            address: Address { segment: Position::START, offset: 64 + 80 * n },
+        }
+    }
+
     /// They were told only when the store was closed, though their events were written.
     #[test]
     fn nobody_waits_for_a_checkpoint_that_a_failed_sync_has_ended() {
@@ -381,14 +392,7 @@ mod tests {
         let add = |from: u64| {
             let mut entries = Entries::default();
             for n in from..from + 4 {
-                let entry = Entry {
-                    hash: NameHasher::of(store.id()).hash("a"),
-                    revision: Revision::new(n),
-                    position: Position::new(n),
-                    recorded_at: Timestamp::from_nanos(7),
-                    address: Address { segment: Position::START, offset: 64 + 80 * n },
-                };
-                entries.push("a", entry);
+                entries.push("a", entry(&store, n));
             }
             let end = LogEnd { position: Position::new(from + 4), ..LogEnd::start(0, 64) };
             index.add(&entries, end);
@@ -430,14 +434,7 @@ mod tests {
             let event = crate::NewEvent::text("t", "x");
             store.append("a", crate::Expected::Any, [event]).unwrap();
             let mut entries = Entries::default();
-            let entry = Entry {
-                hash: NameHasher::of(store.id()).hash("a"),
-                revision: Revision::new(n),
-                position: Position::new(n),
-                recorded_at: Timestamp::from_nanos(7),
-                address: Address { segment: Position::START, offset: 64 + 80 * n },
-            };
-            entries.push("a", entry);
+            entries.push("a", entry(&store, n));
             index.add(&entries, LogEnd { position: Position::new(n + 1), ..LogEnd::start(0, 64) });
             if n < 64 {
                 index.freeze().unwrap();
