@@ -473,6 +473,21 @@ fn those_who_wait_for_a_group_that_fails_are_all_told() {
     assert_eq!(revisions, (0..count(&revisions)).collect::<Vec<_>>());
 }
 
+/// A store on a simulated disk has no thread for maintenance: who appends does it.
+#[test]
+fn an_append_is_there_though_the_checkpoint_after_it_panics() {
+    let disk = Simulation::new();
+    let store = disk.open(&Options::new().checkpoint_event_count(4)).unwrap();
+    let append = |n| store.append("s", Expected::Exact(n), [NewEvent::bytes("t", [0])]);
+    (0..3).for_each(|n| _ = append(n).unwrap());
+    // The first is the append's own. The next one is of the checkpoint that it makes due.
+    disk.inject(Fault::next(Call::Sync, ErrorKind::Other).after(1).panicking());
+    (3..40).for_each(|n| _ = append(n).unwrap());
+    assert_eq!(payloads(&store).len(), 40);
+    drop(store);
+    assert_eq!(payloads(&disk.crash(1).open(&options()).unwrap()).len(), 40);
+}
+
 /// In every order of threads: `tests/schedules.rs`.
 #[test]
 fn a_thread_that_panics_while_it_writes_leaves_nobody_waiting() {

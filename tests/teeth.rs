@@ -504,6 +504,13 @@ const TEETH: &[Tooth] = &[
         &["lib"],
     ),
     tooth(
+        "a panic in maintenance is nothing to who has appended",
+        "src/store/maintenance.rs",
+        "catch_unwind(AssertUnwindSafe(|| while self.tasks.step() {}));",
+        "(|| while self.tasks.step() {})();",
+        &["faults"],
+    ),
+    tooth(
         "nobody waits for merges of an index that has failed",
         "src/index/mod.rs",
         "self.owed_step_count.load(Ordering::Acquire) > 0 && !self.has_failed()",
