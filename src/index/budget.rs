@@ -10,6 +10,11 @@ use crate::sync::{AtomicU64, Ordering};
 const PLACES_PART: u64 = 16;
 /// And one of so many for the filter over many runs.
 const UNION_PART: u64 = 16;
+/// Filters leave values three of so many, however much they want.
+const VALUES_PART: u64 = 16;
+const VALUES_COUNT_MIN: u64 = 3;
+/// What filters and values share changes hands in so many pieces: each time, values are let go of.
+const PIECE_COUNT: u64 = 32;
 
 const EIGHTHS: u64 = 8;
 
@@ -53,7 +58,6 @@ impl Budget {
         self.used.fetch_sub(len, Ordering::AcqRel);
     }
 
-    #[cfg(test)]
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Acquire)
     }
@@ -68,22 +72,34 @@ pub(super) struct Budgets {
     pub(super) places: Arc<Budget>,
     /// The most bytes of the filter over many runs.
     pub(super) union_len_max: u64,
-    /// The most bytes of values, which count themselves.
-    pub(super) values_len_max: u64,
+    /// What filters and values have together.
+    shared: u64,
+    /// What values leave filters in any case.
+    filters_len_min: u64,
 }
 
 impl Budgets {
     /// Divides `len_max` bytes: half is for filters, an eighth of that for one over many runs, a sixteenth
-    /// of all for places, the rest for values.
+    /// of all for places, the rest for values. Of which filters take more if there are very many streams:
+    /// without its filter, each run is read for each stream that is looked for.
     pub(super) fn of(len_max: u64) -> Self {
         let (places, union_len_max) = (len_max / PLACES_PART, len_max / UNION_PART);
-        let filters = len_max / 2 - union_len_max;
+        let shared = len_max - places - union_len_max;
+        let filters = shared - VALUES_COUNT_MIN * (len_max / VALUES_PART);
         Self {
             filters: Arc::new(Budget::new(filters)),
             places: Arc::new(Budget::new(places)),
             union_len_max,
-            values_len_max: len_max - filters - places - union_len_max,
+            shared,
+            filters_len_min: len_max / 2 - union_len_max,
         }
+    }
+
+    /// The most bytes of values, which count themselves, beside the filters there are now.
+    pub(super) fn values_len_max(&self) -> u64 {
+        let piece = (self.shared / PIECE_COUNT).max(1);
+        let taken = self.filters.used().div_ceil(piece).saturating_mul(piece);
+        self.shared.saturating_sub(taken.max(self.filters_len_min))
     }
 }
 
@@ -100,5 +116,23 @@ mod tests {
         assert!(budget.take(10) && !budget.take(1) && !budget.has_room_within(8));
         budget.give_back(83);
         assert!(budget.take(83));
+    }
+
+    #[test]
+    fn values_have_what_filters_have_not_taken() {
+        for len_max in [0, 1, 15, 3_000, 60 << 20] {
+            let budgets = Budgets::of(len_max);
+            let at_first = budgets.values_len_max();
+            assert!(at_first >= len_max / 16 * 7, "{at_first} of {len_max}");
+            assert!(budgets.filters.take(len_max / 16 * 6));
+            assert_eq!(budgets.values_len_max(), at_first, "it is their own");
+            while budgets.filters.take(len_max / 100 + 1) {
+                let sum = budgets.filters.used() + budgets.values_len_max();
+                assert!(sum + budgets.union_len_max + len_max / 16 <= len_max);
+            }
+            assert!(budgets.values_len_max() >= len_max / 16 * 2);
+            budgets.filters.give_back(budgets.filters.used());
+            assert_eq!(budgets.values_len_max(), at_first);
+        }
     }
 }

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::Mark;
 use super::parsed::Chunk;
 use super::run::Run;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::types::{NameHash, Revision};
 
 /// About as many bytes as a chunk takes when it is parsed: from it follows how many there may be.
@@ -134,6 +134,8 @@ impl Hasher for KeyHasher {
 /// The values that are in memory.
 pub(super) struct Values {
     kept: Cache<Key, Value, Weights, BuildHasherDefault<KeyHasher>>,
+    /// The most bytes of them.
+    len_max: Mutex<u64>,
     /// Made when the tree is first asked for a value: a store that is only appended to needs none.
     asked: OnceLock<Asked>,
     count: usize,
@@ -146,7 +148,17 @@ impl Values {
         let count = usize::try_from(len_max / VALUE_LEN).unwrap_or(usize::MAX);
         let (hashes, lifecycle) = (BuildHasherDefault::default(), DefaultLifecycle::default());
         let kept = Cache::with(count, len_max, Weights, hashes, lifecycle);
-        Self { kept, asked: OnceLock::new(), count }
+        Self { kept, len_max: Mutex::new(len_max), asked: OnceLock::new(), count }
+    }
+
+    /// Keeps no more than `len_max` says from now on: it is asked by one at a time.
+    pub(super) fn limit(&self, len_max: impl FnOnce() -> u64) {
+        let mut now = self.len_max.lock();
+        let len_max = len_max();
+        if *now != len_max {
+            *now = len_max;
+            self.kept.set_capacity(len_max);
+        }
     }
 
     /// Whether it is worth to keep the value with this key of the tree, which is asked for now: only

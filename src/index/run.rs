@@ -24,6 +24,12 @@ const BATCH_COUNT_MAX: usize = 128;
 /// Streams that are added to the filter over many runs at once.
 const HASH_COUNT_MAX: usize = 256;
 
+/// Bits of its filter for each stream of a run of `level`. There may be many small runs, each of which
+/// is asked; of large ones there are few, and their filters would not all have room.
+fn bits_per_stream(level: u8) -> u64 {
+    if level < 2 { 16 } else { 10 }
+}
+
 /// What the manifest says of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunMeta {
@@ -73,6 +79,7 @@ impl Run {
         let part = Part::from_bytes(values::unseal(&key, &value)?);
         let answer = part.may_have(hash);
         self.keep(at, part);
+        stored.share();
         Ok(answer)
     }
 
@@ -135,7 +142,8 @@ impl fmt::Debug for Run {
     }
 }
 
-/// Puts values into the tree, a batch at a time.
+/// Puts values into the tree, a batch at a time: the next one is made while one is being written. What is
+/// applied after the last one says what has become of them.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     batch: Vec<Change>,
@@ -151,7 +159,7 @@ impl Batches {
         if self.batch.is_empty() {
             return Ok(());
         }
-        stored.apply(std::mem::take(&mut self.batch))
+        stored.begin(std::mem::take(&mut self.batch))
     }
 }
 
@@ -192,7 +200,7 @@ impl RunWriter {
             chunk: ChunkBuilder::default(),
             key: keys::first_chunk(id),
             name: String::new(),
-            filter: Filter::for_count(stream_count),
+            filter: Filter::for_count(stream_count, bits_per_stream(level)),
             membership,
             hashes: Vec::new(),
             sketch: Sketch::new(),
@@ -250,6 +258,7 @@ impl RunWriter {
         let mut run = Run::new(meta, budgets);
         run.is_in_union = !matches!(self.membership, Membership::Apart);
         parts.into_iter().enumerate().for_each(|(at, part)| run.keep(at, part));
+        stored.share();
         Ok(run)
     }
 

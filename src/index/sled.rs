@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use super::IndexFault;
 use super::tree::{Change, Pair, Tree};
-use super::worker::Worker;
-use crate::sync::{AtomicU64, Ordering};
+use super::worker::{Begun, Worker};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// How often sled hands what it holds to the operating system. Never: it would hold gigabytes.
 const FLUSH_INTERVAL_MS: u64 = 1_000;
@@ -45,12 +45,7 @@ pub(crate) fn open_sled(path: &Path, cache_len: u64) -> Result<Box<dyn Tree>, In
     let path = path.to_owned();
     let opened = writer.run(OPEN_WAIT_MAX, move || open(&path, cache_len));
     let database = opened.unwrap_or(Err(IndexFault::NoAnswer))?;
-    Ok(Box::new(SledTree {
-        database: Some(Arc::new(database)),
-        writer,
-        reader,
-        writes: AtomicU64::new(0),
-    }))
+    Ok(Box::new(SledTree::new(database, [writer, reader])))
 }
 
 fn open(path: &Path, cache_len: u64) -> Result<Database, IndexFault> {
@@ -105,11 +100,18 @@ struct SledTree {
     database: Option<Arc<Database>>,
     writer: Worker,
     reader: Worker,
+    /// The last call to `writer`, until someone has waited for it.
+    begun: Mutex<Option<Begun<Result<(), IndexFault>>>>,
     /// Calls to `writer` that have not returned, or never will.
-    writes: AtomicU64,
+    writes: Arc<AtomicU64>,
 }
 
 impl SledTree {
+    fn new(database: Database, [writer, reader]: [Worker; 2]) -> Self {
+        let database = Some(Arc::new(database));
+        Self { database, writer, reader, begun: Mutex::new(None), writes: Arc::default() }
+    }
+
     fn database(&self) -> Result<Arc<Database>, IndexFault> {
         self.database.clone().ok_or(IndexFault::Closed)
     }
@@ -127,17 +129,37 @@ impl SledTree {
         read.unwrap_or(Err(IndexFault::NoAnswer))
     }
 
+    /// Begins a call that writes, once the one before has returned, and fails if that did.
+    fn begin_write(
+        &self,
+        call: impl FnOnce(&Database) -> sled::Result<()> + Send + 'static,
+    ) -> Result<(), IndexFault> {
+        let mut begun = self.begun.lock();
+        settle(&mut begun)?;
+        let (database, writes) = (self.database()?, Arc::clone(&self.writes));
+        writes.fetch_add(1, Ordering::AcqRel);
+        let call = move || {
+            let written = caught(|| call(&database));
+            writes.fetch_sub(1, Ordering::AcqRel);
+            written
+        };
+        *begun = Some(self.writer.begin(call).ok_or(IndexFault::NoAnswer)?);
+        Ok(())
+    }
+
     fn write(
         &self,
         call: impl FnOnce(&Database) -> sled::Result<()> + Send + 'static,
     ) -> Result<(), IndexFault> {
-        let database = self.database()?;
-        self.writes.fetch_add(1, Ordering::AcqRel);
-        let written = self.writer.run(CALL_WAIT_MAX, move || caught(|| call(&database)));
-        let Some(written) = written else { return Err(IndexFault::NoAnswer) };
-        self.writes.fetch_sub(1, Ordering::AcqRel);
-        written
+        self.begin_write(call)?;
+        settle(&mut self.begun.lock())
     }
+}
+
+/// Waits for the call that was begun, if there is one, and says what has become of it.
+fn settle(begun: &mut Option<Begun<Result<(), IndexFault>>>) -> Result<(), IndexFault> {
+    let Some(begun) = begun.take() else { return Ok(()) };
+    begun.wait(CALL_WAIT_MAX).unwrap_or(Err(IndexFault::NoAnswer))
 }
 
 impl fmt::Debug for SledTree {
@@ -201,18 +223,24 @@ impl Tree for SledTree {
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
-        self.write(move |database| {
-            // Not as a batch of sled's: that makes them in no order, which leaves pages in pieces that
-            // are read one by one, and lets nobody read meanwhile.
-            for change in changes {
-                match change {
-                    Change::Put((key, value)) => database.tree.insert(key, value)?,
-                    Change::Remove(key) => database.tree.remove(key)?,
-                };
-            }
-            Ok(())
-        })
+        self.write(|database| make(changes, database))
     }
+
+    fn begin(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
+        self.begin_write(|database| make(changes, database))
+    }
+}
+
+/// Not as a batch of sled's: that makes them in no order, which leaves pages in pieces that are read one
+/// by one, and lets nobody read meanwhile.
+fn make(changes: Vec<Change>, database: &Database) -> sled::Result<()> {
+    for change in changes {
+        match change {
+            Change::Put((key, value)) => database.tree.insert(key, value)?,
+            Change::Remove(key) => database.tree.remove(key)?,
+        };
+    }
+    Ok(())
 }
 
 #[cfg(all(test, not(miri)))]
@@ -242,22 +270,43 @@ mod tests {
         }
     }
 
+    fn tree_in(dir: &Path) -> Option<SledTree> {
+        let workers = [Worker::start("w").ok()?, Worker::start("r").ok()?];
+        Some(SledTree::new(open(dir, 1 << 20).ok()?, workers))
+    }
+
     /// sled has been seen to wait for ever for a write that had failed, with a lock held that
     /// other calls need.
     #[test]
     fn whoever_reads_while_a_write_hangs_is_not_made_to_wait_with_it() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_owned();
-        let database = Arc::new(open(&path, 1 << 20).unwrap());
-        let [writer, reader] = ["w", "r"].map(|name| Worker::start(name).unwrap());
-        let held = AtomicU64::new(1);
-        let tree = SledTree { database: Some(database), writer, reader, writes: held };
+        let tree = tree_in(dir.path()).unwrap();
+        tree.writes.store(1, Ordering::Release);
         let caller = thread::current().id();
         let there = tree.read(move |_| Ok(thread::current().id() == caller)).unwrap();
         assert!(!there, "it is read on a thread that can be left behind");
         tree.writes.store(0, Ordering::Release);
         assert!(tree.read(move |_| Ok(thread::current().id() == caller)).unwrap());
         tree.write(|_| Ok(())).unwrap();
+        assert_eq!(tree.writes.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn what_became_of_a_write_that_was_begun_is_told_before_the_next_one_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = tree_in(dir.path()).unwrap();
+        let put = |key: u8| vec![Change::Put((vec![key], vec![key]))];
+        for key in 0..100 {
+            tree.begin(put(key)).unwrap();
+        }
+        tree.apply(put(100)).unwrap();
+        assert_eq!(tree.scan(&[]..&[0xff], 1_000).unwrap().len(), 101);
+        tree.begin_write(|_| Err(sled::Error::ReportableBug(String::new()))).unwrap();
+        assert!(matches!(tree.apply(put(101)), Err(IndexFault::Failed { .. })));
+        assert_eq!(tree.get(&[101]).unwrap(), None);
+        tree.begin_write(|_| panic!("as sled does")).unwrap();
+        assert!(matches!(tree.begin(put(101)), Err(IndexFault::Panicked)));
+        assert_eq!(tree.get(&[101]).unwrap(), None);
         assert_eq!(tree.writes.load(Ordering::Acquire), 0);
     }
 }

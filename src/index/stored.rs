@@ -25,7 +25,7 @@ use super::{IndexFault, Mark, Seek, keys, marks, values};
 use crate::sync::RwLock;
 use crate::types::{NameHasher, Position, Revision, StoreId};
 
-const HOLE: IndexFault = IndexFault::damaged("a part of a run is missing");
+pub(super) const HOLE: IndexFault = IndexFault::damaged("a part of a run is missing");
 const BAD_KEY: IndexFault = IndexFault::damaged("a key is none of ours");
 const LOST: IndexFault = IndexFault::damaged("the tree has no manifest");
 
@@ -74,7 +74,7 @@ impl Stored {
             runs: RwLock::new(Arc::new([])),
             union: Union::new(budgets.union_len_max),
             mark_lists: MarkLists::new(&budgets.places),
-            values: Values::new(budgets.values_len_max),
+            values: Values::new(budgets.values_len_max()),
             hasher: NameHasher::of(store),
             budgets,
         }
@@ -120,6 +120,11 @@ impl Stored {
         self.with(|tree| tree.apply(changes))
     }
 
+    /// As [`Tree::begin`].
+    pub(super) fn begin(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
+        self.with(|tree| tree.begin(changes))
+    }
+
     fn last_in(&self, keys: &Range<Vec<u8>>) -> Result<Option<Pair>, IndexFault> {
         self.with(|tree| tree.last_in(&keys.start..&keys.end))
     }
@@ -156,6 +161,12 @@ impl Stored {
 
     pub(super) fn set_runs(&self, runs: Vec<Arc<Run>>) {
         *self.runs.write() = runs.into();
+        self.share();
+    }
+
+    /// Leaves values the memory that filters have not taken: called when these have taken more, or less.
+    pub(super) fn share(&self) {
+        self.values.limit(|| self.budgets.values_len_max());
     }
 
     /// Reads the manifest, if the tree is not empty, and goes by it from now on.
@@ -181,12 +192,6 @@ impl Stored {
         let key = keys::sketch(run.meta.id);
         let value = self.get(&key)?.ok_or(HOLE)?;
         Sketch::from_bytes(values::unseal(&key, &value)?).ok_or(HOLE)
-    }
-
-    /// The blocks of the chunk with this key, past memory.
-    pub(super) fn chunk(&self, key: &[u8]) -> Result<Blocks<Vec<u8>>, IndexFault> {
-        let value = self.get(key)?.ok_or(HOLE)?;
-        Blocks::new(values::unseal_whole(key, value)?)
     }
 
     /// The blocks of the chunk of `run` in which a block with this place would be, past memory.

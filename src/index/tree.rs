@@ -33,4 +33,10 @@ pub(crate) trait Tree: Send + Sync + Debug {
     /// Makes `changes`, one after the other; if the process ends meanwhile, only the first of them.
     /// Says nothing of durability. Keys that ascend leave a tree that is read at less cost.
     fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault>;
+
+    /// The same, but may return before they are made, so that the next ones can be prepared meanwhile: an
+    /// [`Self::apply`] that comes later makes its own after these, or fails as they did.
+    fn begin(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
+        self.apply(changes)
+    }
 }

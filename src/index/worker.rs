@@ -31,13 +31,34 @@ impl Worker {
         wait_max: Duration,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        self.begin(call)?.wait(wait_max)
+    }
+
+    /// Has `call` made after those that were begun before. `None` if there is no thread any more.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<Begun<T>> {
         let (reply, answer) = mpsc::channel();
         let job = Box::new(move || {
             // Whoever asked may have gone.
             let _ = reply.send(call());
         });
         self.jobs.send(job).ok()?;
-        answer.recv_timeout(wait_max).ok()
+        Some(Begun { answer })
+    }
+}
+
+/// A call that was begun.
+#[derive(Debug)]
+pub(super) struct Begun<T> {
+    answer: mpsc::Receiver<T>,
+}
+
+impl<T> Begun<T> {
+    /// As [`Worker::run`].
+    pub(super) fn wait(self, wait_max: Duration) -> Option<T> {
+        self.answer.recv_timeout(wait_max).ok()
     }
 }
 

@@ -277,7 +277,7 @@ fn answers_are_right_however_much_of_the_filters_is_in_memory() {
 /// A new stream takes several times as much memory as an event of a known one.
 #[test]
 fn streams_make_a_checkpoint_due_by_what_they_take_in_memory() {
-    for (name_len, count) in [(20, 5), (100, 2)] {
+    for (name_len, count) in [(20, 6), (100, 3)] {
         let (index, _) = Twin::Memory(MemoryTree::default()).open();
         let mut log = Log::default();
         for n in 1..=count {

@@ -39,6 +39,60 @@ impl Tree for Ending {
     }
 }
 
+/// Trees that make changes which were begun as late as they may: when others are to be made after them.
+#[derive(Clone, Debug, Default)]
+struct Late {
+    tree: MemoryTree,
+    begun: Arc<Mutex<Vec<Change>>>,
+}
+
+impl Tree for Late {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
+        self.tree.get(key)
+    }
+
+    fn last_in(&self, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
+        self.tree.last_in(keys)
+    }
+
+    fn scan(&self, keys: Range<&[u8]>, count_max: usize) -> Result<Vec<Pair>, IndexFault> {
+        self.tree.scan(keys, count_max)
+    }
+
+    fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
+        self.tree.apply(mem::take(&mut *self.begun.lock()))?;
+        self.tree.apply(changes)
+    }
+
+    fn begin(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
+        self.begun.lock().extend(changes);
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_read_that_was_only_begun_to_be_written() {
+    let tree = Late::default();
+    let (index, _) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
+    let mut log = Log::default();
+    for round in 0..20 {
+        let names: Vec<_> = (0..40).map(|n| format!("s{}{}", n * round, "x".repeat(90))).collect();
+        log.append_to(&index, &names);
+        index.freeze().unwrap();
+        log.check(&index);
+        index.write_frozen().unwrap();
+        assert!(tree.begun.lock().is_empty(), "the manifest is applied last");
+        log.check(&index);
+        let _ = index.tidy().unwrap();
+        log.check(&index);
+    }
+    tidy(&index);
+    index.close();
+    let (index, end) = Index::open(Box::new(tree), store(), options()).unwrap();
+    assert_eq!(end, Some(log.end()));
+    log.check(&index);
+}
+
 /// Two checkpoints' worth of log, the first of them in `tree`.
 fn half_indexed(tree: &MemoryTree) -> Log {
     let mut log = Log::default();
