@@ -150,8 +150,8 @@ impl Options {
     /// is a batch by itself, and for each of their streams some 60 bytes and its name; twice that
     /// while a checkpoint is written, and eight times while an index is built anew) and more to read
     /// again when a store is opened that was not closed. So many streams make a checkpoint due as well
-    /// that they take 28 bytes for each of so many events, at 44 bytes and the name for a stream: with
-    /// names of 20 bytes that is less than half as many as events.
+    /// that they take 34 bytes for each of so many events, at 44 bytes and the name for a stream: with
+    /// names of 20 bytes that is about half as many as events.
     #[must_use]
     pub fn checkpoint_event_count(mut self, events: u64) -> Self {
         self.checkpoint_event_count = events;
@@ -162,11 +162,14 @@ impl Options {
     ///
     /// A sixteenth is for sled, which holds the index and takes it as a hint: it may use many times
     /// as much. Of the rest, half is for filters, which tell without reading that a stream is new, and
-    /// take two bytes for each stream, or a few more; an eighth of that half is for one over much of the
-    /// index, once many streams were made since the store was opened. A sixteenth is for where the parts
-    /// of the index begin: some 100 bytes for each KiB of it that were asked for. What is left is for such
-    /// parts themselves, checked and ready to be searched, which take two or three times what they have
-    /// on disk. What does not fit is read from sled when it is asked for, in some 100 µs instead of one.
+    /// take two bytes for each stream, or somewhat less where there are many; an eighth of that half is for
+    /// one over much of the index, once many streams were made since the store was opened. A sixteenth is
+    /// for where the parts of the index begin: some 100 bytes for each KiB of it that were asked for. What
+    /// is left is for such parts themselves, checked and ready to be searched, which take two or three
+    /// times what they have on disk; but filters that need more take up to four sevenths of it. What does not
+    /// fit is read from sled when it is asked for, in some 100 µs instead of one: by default from some
+    /// twenty million streams on, each of which counts once, or once more for each time that it was appended
+    /// to after long.
     #[must_use]
     pub fn index_cache_len(mut self, bytes: u64) -> Self {
         self.index_cache_len = bytes;

@@ -511,6 +511,27 @@ const TEETH: &[Tooth] = &[
         &["faults"],
     ),
     tooth(
+        "what became of a write is told before the next one",
+        "src/index/sled.rs",
+        "settle(&mut begun)?;",
+        "let _ = settle(&mut begun);",
+        &["lib"],
+    ),
+    tooth(
+        "after a write that has failed nobody reads where it may wait for ever",
+        "src/index/sled.rs",
+        "if written.is_ok() {",
+        "if written.is_ok() || written.is_err() {",
+        &["lib"],
+    ),
+    tooth(
+        "values have back what filters had",
+        "src/index/writing.rs",
+        "stored.share();\n        if let Some(run)",
+        "if let Some(run)",
+        &["lib"],
+    ),
+    tooth(
         "nobody waits for merges of an index that has failed",
         "src/index/mod.rs",
         "self.owed_step_count.load(Ordering::Acquire) > 0 && !self.has_failed()",

@@ -37,12 +37,9 @@ impl Budget {
 
     /// The same, if no more than so many eighths of all are in use then: what is left is for others.
     pub(super) fn take_within(&self, len: u64, eighths: u64) -> bool {
-        let used = self.used.fetch_add(len, Ordering::AcqRel).saturating_add(len);
-        let fits = used <= self.eighths(eighths);
-        if !fits {
-            self.give_back(len);
-        }
-        fits
+        let max = self.eighths(eighths);
+        let taken = |used: u64| used.checked_add(len).filter(|used| *used <= max);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken).is_ok()
     }
 
     /// Whether fewer than so many eighths of all are in use.
@@ -98,7 +95,8 @@ impl Budgets {
     /// The most bytes of values, which count themselves, beside the filters there are now.
     pub(super) fn values_len_max(&self) -> u64 {
         let piece = (self.shared / PIECE_COUNT).max(1);
-        let taken = self.filters.used().div_ceil(piece).saturating_mul(piece);
+        let pieces = self.filters.used().div_ceil(piece).saturating_mul(piece);
+        let taken = pieces.min(self.filters.max);
         self.shared.saturating_sub(taken.max(self.filters_len_min))
     }
 }
@@ -130,7 +128,7 @@ mod tests {
                 let sum = budgets.filters.used() + budgets.values_len_max();
                 assert!(sum + budgets.union_len_max + len_max / 16 <= len_max);
             }
-            assert!(budgets.values_len_max() >= len_max / 16 * 2);
+            assert!(budgets.values_len_max() >= len_max / 16 * 3);
             budgets.filters.give_back(budgets.filters.used());
             assert_eq!(budgets.values_len_max(), at_first);
         }

@@ -210,6 +210,13 @@ impl Values {
         self.kept.clear();
     }
 
+    /// The most bytes in memory.
+    #[cfg(test)]
+    pub(super) fn len_max(&self) -> u64 {
+        assert!(self.kept.capacity() >= *self.len_max.lock());
+        *self.len_max.lock()
+    }
+
     /// Bytes in memory.
     #[cfg(test)]
     pub(super) fn len(&self) -> u64 {

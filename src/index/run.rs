@@ -78,8 +78,9 @@ impl Run {
             stored.get(&key)?.ok_or(IndexFault::damaged("a part of a filter is missing"))?;
         let part = Part::from_bytes(values::unseal(&key, &value)?);
         let answer = part.may_have(hash);
-        self.keep(at, part);
-        stored.share();
+        if self.keep(at, part) {
+            stored.share();
+        }
         Ok(answer)
     }
 
@@ -117,14 +118,17 @@ impl Run {
         }
     }
 
-    /// Keeps a part in memory, if there is room.
-    fn keep(&self, at: usize, part: Part) {
+    /// Keeps a part in memory, if there is room; says whether it has.
+    fn keep(&self, at: usize, part: Part) -> bool {
         let len = part.len();
-        if self.budget.take_within(len, self.filter_eighths())
-            && self.filter.get(at).is_none_or(|slot| slot.set(part).is_err())
-        {
+        if !self.budget.take_within(len, self.filter_eighths()) {
+            return false;
+        }
+        let is_kept = self.filter.get(at).is_some_and(|slot| slot.set(part).is_ok());
+        if !is_kept {
             self.budget.give_back(len);
         }
+        is_kept
     }
 }
 
@@ -257,7 +261,7 @@ impl RunWriter {
         let meta = RunMeta { id: self.id, level: self.level, base: self.base, part_count };
         let mut run = Run::new(meta, budgets);
         run.is_in_union = !matches!(self.membership, Membership::Apart);
-        parts.into_iter().enumerate().for_each(|(at, part)| run.keep(at, part));
+        parts.into_iter().enumerate().for_each(|(at, part)| _ = run.keep(at, part));
         stored.share();
         Ok(run)
     }

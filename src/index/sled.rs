@@ -102,7 +102,7 @@ struct SledTree {
     reader: Worker,
     /// The last call to `writer`, until someone has waited for it.
     begun: Mutex<Option<Begun<Result<(), IndexFault>>>>,
-    /// Calls to `writer` that have not returned, or never will.
+    /// Calls to `writer` that have not returned, or never will, or have failed.
     writes: Arc<AtomicU64>,
 }
 
@@ -140,7 +140,10 @@ impl SledTree {
         writes.fetch_add(1, Ordering::AcqRel);
         let call = move || {
             let written = caught(|| call(&database));
-            writes.fetch_sub(1, Ordering::AcqRel);
+            // Who learns of a failure only later must not read where it may wait for ever.
+            if written.is_ok() {
+                writes.fetch_sub(1, Ordering::AcqRel);
+            }
             written
         };
         *begun = Some(self.writer.begin(call).ok_or(IndexFault::NoAnswer)?);
@@ -307,6 +310,6 @@ mod tests {
         tree.begin_write(|_| panic!("as sled does")).unwrap();
         assert!(matches!(tree.begin(put(101)), Err(IndexFault::Panicked)));
         assert_eq!(tree.get(&[101]).unwrap(), None);
-        assert_eq!(tree.writes.load(Ordering::Acquire), 0);
+        assert_eq!(tree.writes.load(Ordering::Acquire), 2, "nobody reads here any more");
     }
 }

@@ -161,7 +161,6 @@ impl Stored {
 
     pub(super) fn set_runs(&self, runs: Vec<Arc<Run>>) {
         *self.runs.write() = runs.into();
-        self.share();
     }
 
     /// Leaves values the memory that filters have not taken: called when these have taken more, or less.

@@ -97,13 +97,14 @@ impl Writing {
             }
         }
         batches.finish(stored)?;
-        let lists = tail.marks().chunks(MARKS_COUNT_MAX);
-        stored.add_mark_lists(lists.filter_map(|marks| marks.first().copied()));
         self.end = tail.end();
         let mut runs = stored.runs().to_vec();
         runs.push(Arc::new(run));
         let is_behind = merge::is_behind(&runs);
         self.install(runs, stored)?;
+        // Not before: who is told of them reads them. Until the tail is let go of, it knows them too.
+        let lists = tail.marks().chunks(MARKS_COUNT_MAX);
+        stored.add_mark_lists(lists.filter_map(|marks| marks.first().copied()));
         let step_count = STEP_COUNT_MIN.saturating_add(stream_count / STREAMS_PER_STEP);
         Ok(if is_behind { step_count } else { 0 })
     }
@@ -128,6 +129,8 @@ impl Writing {
         stored: &Stored,
         changed: impl FnOnce(),
     ) -> Result<bool, IndexFault> {
+        // Runs that were merged, and that nobody is reading any more, have given back what they had.
+        stored.share();
         if let Some(run) = self.garbage.front() {
             if !remove_part(*run, stored)? {
                 self.garbage.pop_front();

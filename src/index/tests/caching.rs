@@ -272,6 +272,26 @@ fn runs_of_before_are_asked_one_by_one_until_they_are_merged() {
 }
 
 #[test]
+fn values_have_back_what_the_filters_of_merged_runs_had() {
+    let (tree, mut log) = (Counting::default(), Log::default());
+    let index = open_counting(&tree);
+    let at_first = index.stored.values().len_max();
+    let names: Vec<_> = (0..10_000).map(|n| format!("{n}")).collect();
+    for _ in 0..8 {
+        log.append_to(&index, &names);
+        checkpoint(&index);
+    }
+    let [filters, _, _] = kept(&index);
+    assert!(filters > 150_000, "{filters}");
+    let beside_them = index.stored.values().len_max();
+    assert!(beside_them < at_first * 3 / 4, "{beside_them} of {at_first}");
+    check_bound(&index, UNION_CACHE_LEN);
+    tidy(&index);
+    assert_eq!(index.stored.runs().len(), 1);
+    assert_eq!(index.stored.values().len_max(), at_first);
+}
+
+#[test]
 fn what_is_listed_or_merged_takes_no_place_from_what_was_asked_for() {
     let (log, tree, index) = with_runs(8);
     ask_twice(&index, "long");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 
 use super::super::chunk::Blocks;
 use super::super::tree::{Change, Pair};
@@ -44,6 +45,18 @@ impl Tree for Ending {
 struct Late {
     tree: MemoryTree,
     begun: Arc<Mutex<Vec<Change>>>,
+    /// Whether they are not made then, but fail.
+    fails: Arc<AtomicBool>,
+}
+
+impl Late {
+    fn settle(&self) -> Result<(), IndexFault> {
+        let begun = mem::take(&mut *self.begun.lock());
+        if self.fails.load(Ordering::Relaxed) && !begun.is_empty() {
+            return Err(IndexFault::failed(std::io::ErrorKind::StorageFull.into()));
+        }
+        self.tree.apply(begun)
+    }
 }
 
 impl Tree for Late {
@@ -60,7 +73,7 @@ impl Tree for Late {
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
-        self.tree.apply(mem::take(&mut *self.begun.lock()))?;
+        self.settle()?;
         self.tree.apply(changes)
     }
 
@@ -90,6 +103,42 @@ fn nothing_is_read_that_was_only_begun_to_be_written() {
     index.close();
     let (index, end) = Index::open(Box::new(tree), store(), options()).unwrap();
     assert_eq!(end, Some(log.end()));
+    log.check(&index);
+}
+
+#[test]
+fn no_run_counts_whose_values_were_begun_and_have_failed() {
+    let tree = Late::default();
+    let (index, _) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
+    let mut log = Log::default();
+    for _ in 0..7 {
+        log.append_to(&index, &["a", "b"]);
+        checkpoint(&index);
+    }
+    let end = log.end();
+    log.append_to(&index, &["a", "c"]);
+    index.freeze().unwrap();
+    tree.fails.store(true, Ordering::Relaxed);
+    assert!(matches!(index.write_frozen(), Err(IndexFault::Failed { .. })));
+    assert!(index.stream_end("a").is_err(), "it has failed for good");
+    // Nor does one that others were merged into.
+    for fails in [false, true] {
+        tree.fails.store(fails, Ordering::Relaxed);
+        let (index, known) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
+        assert_eq!(known, Some(if fails { log.end() } else { end }));
+        add(&index, log.entries_from(known), log.end());
+        if fails {
+            assert!(while_true(|| index.tidy()).is_err());
+        } else {
+            checkpoint(&index);
+        }
+    }
+    tree.fails.store(false, Ordering::Relaxed);
+    let (index, known) = Index::open(Box::new(tree), store(), options()).unwrap();
+    assert_eq!(known, Some(log.end()));
+    log.check(&index);
+    tidy(&index);
+    assert_eq!(index.stored.runs().len(), 1);
     log.check(&index);
 }
 
