@@ -150,8 +150,8 @@ impl Options {
     /// is a batch by itself, and for each of their streams some 60 bytes and its name; twice that
     /// while a checkpoint is written, and eight times while an index is built anew) and more to read
     /// again when a store is opened that was not closed. So many streams make a checkpoint due as well
-    /// that they take 34 bytes for each of so many events, at 44 bytes and the name for a stream: with
-    /// names of 20 bytes that is about half as many as events.
+    /// that they take 37 bytes for each of so many events, at 44 bytes and the name for a stream: with
+    /// names of 20 bytes that is somewhat more than half as many as events.
     #[must_use]
     pub fn checkpoint_event_count(mut self, events: u64) -> Self {
         self.checkpoint_event_count = events;

@@ -59,9 +59,9 @@ use crate::types::{Address, Entries, LogEnd, Position, StoreId, Timestamp};
 pub(crate) const MARK_INTERVAL_LEN: u64 = 16 << 10;
 /// Bytes of streams in memory that make a checkpoint due for each event that would. New streams of
 /// short names are worth almost two events each: they come as fast as checkpoints are written, so that
-/// memory holds as much as it ever does. By default, and with names of 20 bytes, almost as many as a table
-/// of 65,536 places takes before it is doubled, what waits to be taken in counted.
-const STREAMS_LEN_PER_EVENT: u64 = 34;
+/// memory holds as much as it ever does. By default, and with names of 20 bytes, about as many as a table
+/// of 65,536 places takes before it is doubled.
+const STREAMS_LEN_PER_EVENT: u64 = 37;
 /// How many events that were added are worth to be taken into the tail by who has time for that.
 const INCOMING_COUNT_MIN: u64 = 4 << 10;
 /// How many may wait for it, and a batch.
