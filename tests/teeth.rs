@@ -59,7 +59,7 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the sync before the index bears witness",
         "src/store/catch_up.rs",
-        "log.sync_to(end.position)?;",
+        "log.sync_to(end).map_err(Unwitnessed::NotDurable)?;",
         "",
         &["crash", "model"],
     ),
@@ -88,8 +88,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "the durable note before the index bears witness",
         "src/store/catch_up.rs",
-        "if log.note_to(end.position).is_err() {",
-        "if log.note().is_err() {",
+        "log.note_to(end).map_err(|_| Unwitnessed::NoNote)",
+        "log.note().map_err(|_| Unwitnessed::NoNote)",
         &["lib"],
     ),
     tooth(
@@ -492,8 +492,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "a checkpoint waits for merges that are far behind",
         "src/index/writing.rs",
-        "Ok(if is_behind { step_count } else { 0 })",
-        "Ok(if is_behind { 0 } else { step_count.min(0) })",
+        "Ok(Some(if is_behind { step_count } else { 0 }))",
+        "Ok(Some(if is_behind { 0 } else { step_count.min(0) }))",
         &["lib"],
     ),
     tooth(
@@ -522,6 +522,20 @@ const TEETH: &[Tooth] = &[
         "src/index/sled.rs",
         "if written.is_ok() {",
         "if written.is_ok() || written.is_err() {",
+        &["lib"],
+    ),
+    tooth(
+        "no run counts before the log is durable",
+        "src/index/writing.rs",
+        "if !is_durable()? {",
+        "if !is_durable().unwrap_or(true) && id == u64::MAX {",
+        &["lib"],
+    ),
+    tooth(
+        "a checkpoint waits for the sync that was begun for it",
+        "src/store/maintenance.rs",
+        "begun.wait_for_ever().unwrap_or(Err(Unwitnessed::NotDurable(Error::Poisoned)))",
+        "{ drop(begun); Ok(()) }",
         &["lib"],
     ),
     tooth(

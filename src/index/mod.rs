@@ -32,7 +32,6 @@ mod tail;
 mod tree;
 mod union;
 mod values;
-mod worker;
 mod writing;
 
 #[cfg(test)]
@@ -263,8 +262,8 @@ impl Index {
         self.owed_step_count.load(Ordering::Acquire) > 0 && !self.has_failed()
     }
 
-    /// Moves what was added aside, to be written, and returns its end, which the caller must make
-    /// durable before [`Self::write_frozen`]. What was moved aside before and is still there comes
+    /// Moves what was added aside, to be written, and returns its end, which must be durable
+    /// before [`Self::write_frozen`] may end. What was moved aside before and is still there comes
     /// first: then its end is returned. `None` if there is nothing.
     pub(crate) fn freeze(&self) -> Option<LogEnd> {
         self.take_in();
@@ -287,15 +286,21 @@ impl Index {
     }
 
     /// Writes what was frozen to the tree, and then that the tree has come so far, then lets go of
-    /// it. Does nothing if nothing is frozen.
+    /// it. Does nothing if nothing is frozen. Between the two it asks `is_durable`, which may wait, whether
+    /// what was frozen is: if not, it stays so, and nothing of it counts.
     ///
     /// # Errors
     ///
-    /// If the tree fails, after which the index is broken, or if it is closed.
-    pub(crate) fn write_frozen(&self) -> Result<(), IndexFault> {
+    /// If the tree fails, or `is_durable` does, after which the index is broken, or if it is closed.
+    pub(crate) fn write_frozen(
+        &self,
+        is_durable: impl FnOnce() -> Result<bool, IndexFault>,
+    ) -> Result<(), IndexFault> {
         self.writing(|writing| {
             let Some(frozen) = self.frozen() else { return Ok(()) };
-            let step_count = writing.write(&frozen, &self.stored)?;
+            let Some(step_count) = writing.write(&frozen, &self.stored, is_durable)? else {
+                return Ok(());
+            };
             self.owed_step_count.store(step_count, Ordering::Release);
             *self.frozen.write() = None;
             Ok(())

@@ -18,8 +18,7 @@ use std::time::Duration;
 
 use super::IndexFault;
 use super::tree::{Change, Pair, Tree};
-use super::worker::{Begun, Worker};
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Begun, Mutex, Ordering, Worker};
 
 /// How often sled hands what it holds to the operating system. Never: it would hold gigabytes.
 const FLUSH_INTERVAL_MS: u64 = 1_000;

@@ -210,7 +210,7 @@ type Question<'a> = Box<dyn Fn(&Index) -> Result<(), IndexFault> + 'a>;
 
 fn checkpoint(index: &Index) -> LogEnd {
     let end = index.freeze().unwrap();
-    index.write_frozen().unwrap();
+    index.write_frozen(|| Ok(true)).unwrap();
     end
 }
 

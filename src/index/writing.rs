@@ -77,8 +77,14 @@ impl Writing {
     }
 
     /// Writes `tail` to the tree, as a run and marks, then that the tree has come to its end. Says how
-    /// many steps of tidying should come before the next one.
-    pub(super) fn write(&mut self, tail: &Tail, stored: &Stored) -> Result<u64, IndexFault> {
+    /// many steps of tidying should come before the next one; nothing if `is_durable` says that the log is
+    /// not as far as that, of which no part counts then.
+    pub(super) fn write(
+        &mut self,
+        tail: &Tail,
+        stored: &Stored,
+        is_durable: impl FnOnce() -> Result<bool, IndexFault>,
+    ) -> Result<Option<u64>, IndexFault> {
         let id = self.take_run();
         let stream_count = u64::try_from(tail.stream_count()).unwrap_or(u64::MAX);
         let streams = (stream_count, stored.union().membership(stream_count));
@@ -90,6 +96,11 @@ impl Writing {
             writer.push(name, run.first(), &addresses, stored)?;
         }
         let run = writer.finish(stored, stored.budgets())?;
+        // The tree bears witness, so what it names must be durable before it does.
+        if !is_durable()? {
+            self.garbage.push_back(id);
+            return Ok(None);
+        }
         let mut batches = Batches::default();
         for marks in tail.marks().chunks(MARKS_COUNT_MAX) {
             for pair in mark_pairs(marks) {
@@ -106,7 +117,7 @@ impl Writing {
         let lists = tail.marks().chunks(MARKS_COUNT_MAX);
         stored.add_mark_lists(lists.filter_map(|marks| marks.first().copied()));
         let step_count = STEP_COUNT_MIN.saturating_add(stream_count / STREAMS_PER_STEP);
-        Ok(if is_behind { step_count } else { 0 })
+        Ok(Some(if is_behind { step_count } else { 0 }))
     }
 
     /// Writes the manifest of `runs`, which are the ones that count from then on.

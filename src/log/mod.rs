@@ -241,6 +241,12 @@ impl Log {
         Position::new(self.durable_end.load(Ordering::Acquire))
     }
 
+    /// Whether what is before `end` is durable, or can still be made so.
+    pub(crate) fn may_reach(&self, end: Position) -> bool {
+        let state = self.state.lock();
+        state.durable >= end || !matches!(state.status, Status::Poisoned)
+    }
+
     /// Whether the log takes appends.
     pub(crate) fn takes_appends(&self) -> bool {
         self.state.lock().check().is_ok()

@@ -8,7 +8,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, Scope, scope};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::{Index, IndexFault};
 use crate::log::{Log, Segments};
 use crate::options::Progress;
@@ -194,8 +194,9 @@ impl CatchUp<'_> {
 
     /// Writes what was frozen up to `end`, and merges what has become much.
     fn write(&self, end: LogEnd) {
+        let end = end.position;
         // A failure is kept with the index.
-        let _ = write_frozen(self.index, self.log, end);
+        let _ = write_frozen((self.index, self.log), end, || bear_witness(self.log, end));
         while self.index.tidy().unwrap_or(false) {}
     }
 }
@@ -235,26 +236,46 @@ fn give(
     }
 }
 
-/// Hands to the tree of an index what it has in memory.
+/// What keeps an index from naming what it was handed.
+#[derive(Debug)]
+pub(super) enum Unwitnessed {
+    /// The log could not be made durable so far.
+    NotDurable(Error),
+    /// What opening finds noted may be behind that.
+    NoNote,
+}
+
+/// Makes the log durable up to `end`, and the note of that as well: what opening finds noted must not fall
+/// behind the index, which it then need not ask.
+pub(super) fn bear_witness(log: &Log, end: Position) -> Result<(), Unwitnessed> {
+    log.sync_to(end).map_err(Unwitnessed::NotDurable)?;
+    log.note_to(end).map_err(|_| Unwitnessed::NoNote)
+}
+
+/// Hands to the tree of an index what was frozen, which ends at `end`, once `witness` has returned.
 ///
 /// # Errors
 ///
 /// If what it names cannot be made durable. A failure of the index is kept with it.
-pub(super) fn write_checkpoint(index: &Index, log: &Log) -> Result<()> {
-    index.freeze().map_or(Ok(()), |end| write_frozen(index, log, end))
-}
-
-/// Hands to the tree of an index what was frozen, which ends at `end`.
-fn write_frozen(index: &Index, log: &Log, end: LogEnd) -> Result<()> {
-    // A checkpoint bears witness, so what it names must be durable.
-    log.sync_to(end.position)?;
-    // What opening finds noted must not fall behind the index, which it then need not ask.
-    if log.note_to(end.position).is_err() {
-        index.mark_broken(IndexFault::NoNote);
+pub(super) fn write_frozen(
+    (index, log): (&Index, &Log),
+    end: Position,
+    witness: impl FnOnce() -> Result<(), Unwitnessed>,
+) -> Result<()> {
+    if !log.may_reach(end) {
+        return Err(Error::Poisoned);
     }
-    span!(DEBUG, "checkpoint", end = end.position.get());
-    let _ = index.write_frozen();
-    Ok(())
+    span!(DEBUG, "checkpoint", end = end.get());
+    let mut outcome = Ok(());
+    let _ = index.write_frozen(|| match witness() {
+        Ok(()) => Ok(true),
+        Err(Unwitnessed::NoNote) => Err(IndexFault::NoNote),
+        Err(Unwitnessed::NotDurable(error)) => {
+            outcome = Err(error);
+            Ok(false)
+        }
+    });
+    outcome
 }
 
 /// What is to be read.

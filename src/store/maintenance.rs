@@ -13,10 +13,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::cursor::LaterIndex;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::log::Log;
-use crate::store::catch_up::write_checkpoint;
+use crate::store::catch_up::{Unwitnessed, bear_witness, write_frozen};
+use crate::store::syncer::Syncer;
 use crate::store::timer::SyncTimer;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
@@ -36,6 +37,8 @@ pub(super) struct Tasks {
     pub(super) sync_interval: Option<Duration>,
     /// Whether the log was found as a clean close leaves it.
     pub(super) was_closed: bool,
+    /// Who syncs meanwhile, where there are threads.
+    pub(super) syncer: Option<Syncer>,
 }
 
 impl Tasks {
@@ -49,7 +52,12 @@ impl Tasks {
         self.index().is_intake_due()
             || self.index().is_checkpoint_due()
             || self.log.is_seal_due()
-            || self.log.unsynced_len() >= UNSYNCED_LEN_MAX
+            || self.is_sync_due()
+    }
+
+    /// Whether so much was appended without a sync that it is time for one, and nobody else sees to it.
+    fn is_sync_due(&self) -> bool {
+        self.syncer.is_none() && self.log.unsynced_len() >= UNSYNCED_LEN_MAX
     }
 
     /// Does what is most urgent, and says whether there may be more to do. What fails is kept with
@@ -62,7 +70,7 @@ impl Tasks {
         if is_due && !is_held_back && self.checkpoint().is_ok() {
             return true;
         }
-        if self.log.unsynced_len() >= UNSYNCED_LEN_MAX && self.log.sync_behind().is_ok() {
+        if self.is_sync_due() && self.log.sync_behind().is_ok() {
             return true;
         }
         if self.log.is_seal_due() {
@@ -73,13 +81,23 @@ impl Tasks {
         self.index().tidy().is_ok_and(|has_more| has_more || is_held_back)
     }
 
-    /// Hands to the index's tree what is in memory.
+    /// Hands to the index's tree what is in memory. The log is synced meanwhile, if there is someone to
+    /// do it.
     ///
     /// # Errors
     ///
     /// If what it names cannot be made durable. A failure of the index is kept with it.
     pub(super) fn checkpoint(&self) -> Result<()> {
-        write_checkpoint(self.index(), &self.log)
+        let Some(end) = self.index().freeze().map(|end| end.position) else { return Ok(()) };
+        let log = Arc::clone(&self.log);
+        let begun =
+            self.syncer.as_ref().and_then(|syncer| syncer.begin(move || bear_witness(&log, end)));
+        write_frozen((self.index(), &self.log), end, || match begun {
+            Some(begun) => {
+                begun.wait_for_ever().unwrap_or(Err(Unwitnessed::NotDurable(Error::Poisoned)))
+            }
+            None => bear_witness(&self.log, end),
+        })
     }
 }
 
@@ -163,7 +181,7 @@ impl Maintenance {
 
     /// Maintenance by a thread of its own.
     pub(super) fn on_thread(tasks: Tasks) -> Self {
-        let mut maintenance = Self::inline(tasks);
+        let mut maintenance = Self::inline(Tasks { syncer: Some(Syncer::default()), ..tasks });
         if let Some(interval) = maintenance.tasks.sync_interval {
             let (tasks, signals) =
                 (Arc::clone(&maintenance.tasks), Arc::clone(&maintenance.signals));
@@ -213,6 +231,12 @@ impl Maintenance {
         if let Some(timer) = &self.timer {
             timer.after_append();
         }
+        if let Some(syncer) = &self.tasks.syncer
+            && self.tasks.log.unsynced_len() >= UNSYNCED_LEN_MAX
+        {
+            let (tasks, signals) = (Arc::clone(&self.tasks), Arc::clone(&self.signals));
+            syncer.sync_behind(&self.tasks.log, move || after_sync(&tasks, &signals));
+        }
         if !self.is_note_due() && !self.tasks.are_due() {
             return;
         }
@@ -255,6 +279,9 @@ impl Maintenance {
         // The last to go: that step may have been a long one.
         if let Some(timer) = &self.timer {
             timer.stop();
+        }
+        if let Some(syncer) = &self.tasks.syncer {
+            syncer.stop();
         }
     }
 
@@ -405,7 +432,8 @@ mod tests {
         let event = crate::NewEvent::text("t", "x");
         store.append("a", crate::Expected::Any, [event]).unwrap_err();
         let (log, later) = (Arc::clone(&store.inner.log), Arc::new(LaterIndex::from(index)));
-        let tasks = Tasks { log, index: later, sync_interval: None, was_closed: true };
+        let tasks =
+            Tasks { log, index: later, sync_interval: None, was_closed: true, syncer: None };
         let maintenance = Arc::new(Maintenance::on_thread(tasks));
         let (done, returned) = channel();
         let waiting = Arc::clone(&maintenance);
@@ -438,14 +466,58 @@ mod tests {
             index.add(&entries, LogEnd { position: Position::new(n + 1), ..LogEnd::start(0, 64) });
             if n < 64 {
                 index.freeze().unwrap();
-                index.write_frozen().unwrap();
+                index.write_frozen(|| Ok(true)).unwrap();
             }
         }
         index.take_in();
         assert!(index.is_behind());
         let (log, index) = (Arc::clone(&store.inner.log), LaterIndex::from(Arc::new(index)));
         let index = Arc::new(index);
-        (store, Tasks { log, index, sync_interval: None, was_closed: true })
+        (store, Tasks { log, index, sync_interval: None, was_closed: true, syncer: None })
+    }
+
+    /// Whoever syncs, and whenever that is done.
+    #[test]
+    fn no_checkpoint_counts_of_what_could_not_be_made_durable() {
+        for (has_syncer, fails) in [(false, false), (true, false), (false, true), (true, true)] {
+            let disk = Arc::new(SimulatedDirectory::new());
+            let options = Options::new().durability(crate::Durability::Buffered);
+            let directory: Arc<dyn Directory> = disk.clone();
+            let place = IndexPlace::Memory(MemoryTree::default());
+            let store = options.open_in(directory, &place).unwrap();
+            let tree = MemoryTree::default();
+            let open = || {
+                let options = IndexOptions {
+                    checkpoint_event_count: 40,
+                    mark_interval_len: 4_096,
+                    cache_len_max: 1 << 20,
+                };
+                Index::open(Box::new(tree.clone()), store.id(), options).unwrap()
+            };
+            let index = Arc::new(LaterIndex::from(Arc::new(open().0)));
+            let syncer = has_syncer.then(Syncer::default);
+            let log = Arc::clone(&store.inner.log);
+            let tasks = Tasks { log, index, sync_interval: None, was_closed: true, syncer };
+            let ends =
+                [1, 2].map(|n| LogEnd { position: Position::new(n), ..LogEnd::start(0, 64) });
+            for (n, end) in (0..).zip(ends) {
+                let event = crate::NewEvent::text("t", "x");
+                store.append("a", crate::Expected::Any, [event]).unwrap();
+                let mut entries = Entries::default();
+                entries.push("a", entry(&store, n));
+                tasks.index().add(&entries, end);
+                if n == 1 && fails {
+                    disk.inject(Fault::next(Call::Sync, ErrorKind::Other).forever());
+                }
+                for _ in 0..2 {
+                    assert_eq!(tasks.checkpoint().is_err(), n == 1 && fails);
+                }
+            }
+            assert_eq!(tasks.log.durable_end() < ends[1].position, fails);
+            assert_eq!(open().1, Some(if fails { ends[0] } else { ends[1] }));
+            // What is in memory answers on.
+            assert_eq!(tasks.index().stream_end("a").unwrap(), Revision::new(2));
+        }
     }
 
     #[test]
@@ -483,6 +555,7 @@ mod tests {
             index: Arc::clone(&index),
             sync_interval,
             was_closed: true,
+            syncer: None,
         };
         let maintenance = Maintenance::on_thread(tasks);
         thread::scope(|scope| {

@@ -17,6 +17,7 @@ mod rebuild;
 mod renewal;
 mod repair;
 mod stats;
+mod syncer;
 mod timer;
 #[cfg(feature = "async")]
 pub use append_async::Appending;

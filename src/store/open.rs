@@ -141,6 +141,7 @@ impl Options {
             index: Arc::clone(&index),
             sync_interval: self.sync_interval,
             was_closed: recovery.was_closed,
+            syncer: None,
         };
         let source = Arc::new(Source::new(segments, index));
         let consumers =

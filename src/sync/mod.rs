@@ -7,6 +7,7 @@
 mod bell;
 #[cfg(shuttle)]
 mod scheduled;
+mod worker;
 
 /// As the standard library has them, poison and all.
 mod plain {
@@ -17,6 +18,7 @@ mod plain {
 }
 
 pub(crate) use self::bell::Bell;
+pub(crate) use self::worker::{Begun, Worker};
 
 #[cfg(not(shuttle))]
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};

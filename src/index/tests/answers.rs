@@ -13,7 +13,7 @@ fn answers_are_the_same_from_tail_frozen_and_trees() {
             match round % 8 {
                 5 => assert_eq!(index.freeze(), Some(log.end())),
                 7 => {
-                    index.write_frozen().unwrap();
+                    index.write_frozen(|| Ok(true)).unwrap();
                     let _ = index.tidy().unwrap();
                 }
                 _ => {}
@@ -79,10 +79,10 @@ fn a_checkpoint_is_due_after_as_many_events_as_were_asked_for() {
     log.append_to(&index, &["a"; 10]);
     assert!(index.is_behind());
     assert_eq!(index.freeze(), frozen, "the one before is not written");
-    index.write_frozen().unwrap();
+    index.write_frozen(|| Ok(true)).unwrap();
     assert!(index.is_checkpoint_due() && !index.is_behind());
     assert_eq!(checkpoint(&index), log.end());
-    index.write_frozen().unwrap();
+    index.write_frozen(|| Ok(true)).unwrap();
     log.check(&index);
 }
 
@@ -105,7 +105,7 @@ fn marks_stand_at_each_segment_and_interval() {
             }
             assert_eq!(mark(u64::MAX), mark(119));
             if index.freeze().is_none() {
-                index.write_frozen().unwrap();
+                index.write_frozen(|| Ok(true)).unwrap();
             }
         }
     }
@@ -127,7 +127,7 @@ fn a_mark_for_a_time_is_strictly_before_the_first_event_of_that_time() {
             assert!(mark(21).unwrap().position.get() > 110);
             assert_eq!(mark(i64::MAX), mark(21));
             if index.freeze().is_none() {
-                index.write_frozen().unwrap();
+                index.write_frozen(|| Ok(true)).unwrap();
             }
         }
     }
@@ -172,7 +172,7 @@ fn streams_are_listed_by_prefix_in_pages_in_byte_order() {
                 }
                 assert_eq!(paged, names);
             }
-            index.write_frozen().unwrap();
+            index.write_frozen(|| Ok(true)).unwrap();
         }
     }
 }
@@ -206,7 +206,7 @@ fn a_closed_index_answers_nothing_and_lets_go_of_its_trees() {
             for question in log.questions() {
                 assert!(matches!(question(&index), Err(IndexFault::Closed)));
             }
-            assert!(matches!(index.write_frozen(), Err(IndexFault::Closed)));
+            assert!(matches!(index.write_frozen(|| Ok(true)), Err(IndexFault::Closed)));
             assert!(index.fault().is_none() && index.freeze().is_none());
             assert!(index.indexed_end().is_none());
             // `index` is still there.
@@ -230,7 +230,7 @@ fn a_broken_index_answers_nothing_and_holds_nothing() {
     for question in log.questions() {
         assert!(matches!(question(&index), Err(IndexFault::Damaged { what: "a wrong answer" })));
     }
-    assert!(index.write_frozen().is_err() && index.freeze().is_none());
+    assert!(index.write_frozen(|| Ok(true)).is_err() && index.freeze().is_none());
     assert!(!index.is_checkpoint_due() && !index.is_behind());
     assert!(matches!(index.fault(), Some(IndexFault::Damaged { what: "a wrong answer" })));
     log.check(&twin.catch_up(&log));

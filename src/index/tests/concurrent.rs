@@ -76,7 +76,7 @@ fn readers_see_every_revision_while_it_moves() {
             scope.spawn(|| {
                 while !is_done.load(Ordering::Acquire) {
                     index.freeze();
-                    index.write_frozen().unwrap();
+                    index.write_frozen(|| Ok(true)).unwrap();
                     let _ = index.tidy().unwrap();
                     thread::yield_now();
                 }
@@ -201,7 +201,7 @@ fn interrupted_at(count: usize, goal: Move, log: &Arc<Log>, part: usize) -> Arc<
             index.freeze().unwrap();
         }
         if matches!(goal, Move::Write | Move::Merge) {
-            index.write_frozen().unwrap();
+            index.write_frozen(|| Ok(true)).unwrap();
         }
         if matches!(goal, Move::Merge) {
             tidy(&index);
@@ -241,7 +241,7 @@ fn what_moves_between_two_reads_of_the_tree_is_no_fault_and_no_wrong_answer() {
                 if index.indexed_end() == Some(log.end()) {
                     log.check(&index);
                     if index.freeze().is_none() {
-                        index.write_frozen().unwrap();
+                        index.write_frozen(|| Ok(true)).unwrap();
                     }
                     log.check(&index);
                 }

@@ -93,7 +93,7 @@ fn nothing_is_read_that_was_only_begun_to_be_written() {
         log.append_to(&index, &names);
         index.freeze().unwrap();
         log.check(&index);
-        index.write_frozen().unwrap();
+        index.write_frozen(|| Ok(true)).unwrap();
         assert!(tree.begun.lock().is_empty(), "the manifest is applied last");
         log.check(&index);
         let _ = index.tidy().unwrap();
@@ -119,7 +119,7 @@ fn no_run_counts_whose_values_were_begun_and_have_failed() {
     log.append_to(&index, &["a", "c"]);
     index.freeze().unwrap();
     tree.fails.store(true, Ordering::Relaxed);
-    assert!(matches!(index.write_frozen(), Err(IndexFault::Failed { .. })));
+    assert!(matches!(index.write_frozen(|| Ok(true)), Err(IndexFault::Failed { .. })));
     assert!(index.stream_end("a").is_err(), "it has failed for good");
     // Nor does one that others were merged into.
     for fails in [false, true] {
@@ -174,7 +174,7 @@ fn ended_after(count: usize, tree: &MemoryTree, log: &Log) -> (MemoryTree, bool)
     left.store(count, Ordering::Relaxed);
     add(&index, rest, log.end());
     index.freeze().unwrap();
-    let is_written = index.write_frozen().is_ok() && while_true(|| index.tidy()).is_ok();
+    let is_written = index.write_frozen(|| Ok(true)).is_ok() && while_true(|| index.tidy()).is_ok();
     assert_eq!(index.fault().is_none(), is_written);
     (tree, is_written)
 }
@@ -194,7 +194,7 @@ fn a_crash_between_any_two_changes_is_caught_up_with() {
         let index = twin.catch_up(&log);
         log.check(&index);
         if index.freeze().is_some() {
-            index.write_frozen().unwrap();
+            index.write_frozen(|| Ok(true)).unwrap();
         }
         log.check(&index);
         tidy(&index);
@@ -227,7 +227,7 @@ fn a_crash_while_catching_up_in_parts_is_caught_up_with() {
             add(&index, &log.entries[start + part..], log.end());
             log.check(&index);
             if index.freeze().is_some() {
-                index.write_frozen().unwrap();
+                index.write_frozen(|| Ok(true)).unwrap();
             }
             log.check(&index);
         }
@@ -242,7 +242,7 @@ fn trees_that_fail_break_the_index() {
     let (index, end) = Index::open(Box::new(ending), store(), options()).unwrap();
     add(&index, log.entries_from(end), log.end());
     index.freeze().unwrap();
-    assert!(matches!(index.write_frozen(), Err(IndexFault::Failed { .. })));
+    assert!(matches!(index.write_frozen(|| Ok(true)), Err(IndexFault::Failed { .. })));
     assert!(matches!(index.stream_end("long"), Err(IndexFault::Failed { .. })));
 }
 

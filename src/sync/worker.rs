@@ -1,4 +1,5 @@
-//! Calls that may never return, made on a thread that can be left behind.
+//! Calls made on another thread: beside one's own, or because they may never return, so that the thread
+//! can be left behind.
 //!
 //! Knows nothing of what is called.
 
@@ -13,12 +14,12 @@ type Job = Box<dyn FnOnce() + Send>;
 ///
 /// It ends when the worker is dropped and its last call has returned, if that returns.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(crate) struct Worker {
     jobs: mpsc::Sender<Job>,
 }
 
 impl Worker {
-    pub(super) fn start(name: &str) -> io::Result<Self> {
+    pub(crate) fn start(name: &str) -> io::Result<Self> {
         let (jobs, taken) = mpsc::channel::<Job>();
         let work = move || taken.into_iter().for_each(|job| job());
         thread::Builder::new().name(name.to_owned()).spawn(work)?;
@@ -26,7 +27,7 @@ impl Worker {
     }
 
     /// What `call` returns, or `None` if it has not returned after `wait_max`, or has panicked.
-    pub(super) fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         wait_max: Duration,
         call: impl FnOnce() -> T + Send + 'static,
@@ -35,7 +36,7 @@ impl Worker {
     }
 
     /// Has `call` made after those that were begun before. `None` if there is no thread any more.
-    pub(super) fn begin<T: Send + 'static>(
+    pub(crate) fn begin<T: Send + 'static>(
         &self,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Option<Begun<T>> {
@@ -51,13 +52,18 @@ impl Worker {
 
 /// A call that was begun.
 #[derive(Debug)]
-pub(super) struct Begun<T> {
+pub(crate) struct Begun<T> {
     answer: mpsc::Receiver<T>,
 }
 
 impl<T> Begun<T> {
+    /// What it returns, or `None` if it panics.
+    pub(crate) fn wait_for_ever(self) -> Option<T> {
+        self.answer.recv().ok()
+    }
+
     /// As [`Worker::run`].
-    pub(super) fn wait(self, wait_max: Duration) -> Option<T> {
+    pub(crate) fn wait(self, wait_max: Duration) -> Option<T> {
         self.answer.recv_timeout(wait_max).ok()
     }
 }
