@@ -98,6 +98,8 @@ impl Writing {
         let run = writer.finish(stored, stored.budgets())?;
         // The tree bears witness, so what it names must be durable before it does.
         if !is_durable()? {
+            // What was begun must be there, or it would not all be found and removed.
+            stored.apply(Vec::new())?;
             self.garbage.push_back(id);
             return Ok(None);
         }

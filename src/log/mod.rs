@@ -244,7 +244,7 @@ impl Log {
     /// Whether what is before `end` is durable, or can still be made so.
     pub(crate) fn may_reach(&self, end: Position) -> bool {
         let state = self.state.lock();
-        state.durable >= end || !matches!(state.status, Status::Poisoned)
+        state.durable >= end || matches!(state.status, Status::Open | Status::Closing)
     }
 
     /// Whether the log takes appends.

@@ -195,8 +195,10 @@ impl CatchUp<'_> {
     /// Writes what was frozen up to `end`, and merges what has become much.
     fn write(&self, end: LogEnd) {
         let end = end.position;
-        // A failure is kept with the index.
-        let _ = write_frozen((self.index, self.log), end, || bear_witness(self.log, end));
+        if self.log.may_reach(end) {
+            // A failure is kept with the index.
+            let _ = write_frozen(self.index, end, || bear_witness(self.log, end));
+        }
         while self.index.tidy().unwrap_or(false) {}
     }
 }
@@ -258,13 +260,10 @@ pub(super) fn bear_witness(log: &Log, end: Position) -> Result<(), Unwitnessed> 
 ///
 /// If what it names cannot be made durable. A failure of the index is kept with it.
 pub(super) fn write_frozen(
-    (index, log): (&Index, &Log),
+    index: &Index,
     end: Position,
     witness: impl FnOnce() -> Result<(), Unwitnessed>,
 ) -> Result<()> {
-    if !log.may_reach(end) {
-        return Err(Error::Poisoned);
-    }
     span!(DEBUG, "checkpoint", end = end.get());
     let mut outcome = Ok(());
     let _ = index.write_frozen(|| match witness() {

@@ -17,13 +17,10 @@ use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::log::Log;
 use crate::store::catch_up::{Unwitnessed, bear_witness, write_frozen};
-use crate::store::syncer::Syncer;
+use crate::store::syncer::{Syncer, UNSYNCED_LEN_MAX};
 use crate::store::timer::SyncTimer;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
-/// Bytes appended without a sync that make one due. They would be synced in any case, by the next
-/// checkpoint; so the disk works while others append.
-const UNSYNCED_LEN_MAX: u64 = 16 << 20;
 /// How often it is noted how far the log is durable, while that moves.
 const NOTE_INTERVAL: Duration = Duration::from_millis(10);
 /// When that is tried again if it has failed.
@@ -55,9 +52,10 @@ impl Tasks {
             || self.is_sync_due()
     }
 
-    /// Whether so much was appended without a sync that it is time for one, and nobody else sees to it.
+    /// Whether so much was appended without a sync that it is time for one, and nobody is at it.
     fn is_sync_due(&self) -> bool {
-        self.syncer.is_none() && self.log.unsynced_len() >= UNSYNCED_LEN_MAX
+        self.log.unsynced_len() >= UNSYNCED_LEN_MAX
+            && self.syncer.as_ref().is_none_or(|syncer| !syncer.is_at_it())
     }
 
     /// Does what is most urgent, and says whether there may be more to do. What fails is kept with
@@ -88,11 +86,15 @@ impl Tasks {
     ///
     /// If what it names cannot be made durable. A failure of the index is kept with it.
     pub(super) fn checkpoint(&self) -> Result<()> {
-        let Some(end) = self.index().freeze().map(|end| end.position) else { return Ok(()) };
+        let index = self.index();
+        let Some(end) = index.freeze().map(|end| end.position) else { return Ok(()) };
+        if !self.log.may_reach(end) {
+            return Err(Error::Poisoned);
+        }
         let log = Arc::clone(&self.log);
         let begun =
             self.syncer.as_ref().and_then(|syncer| syncer.begin(move || bear_witness(&log, end)));
-        write_frozen((self.index(), &self.log), end, || match begun {
+        write_frozen(index, end, || match begun {
             Some(begun) => {
                 begun.wait_for_ever().unwrap_or(Err(Unwitnessed::NotDurable(Error::Poisoned)))
             }
@@ -232,10 +234,11 @@ impl Maintenance {
             timer.after_append();
         }
         if let Some(syncer) = &self.tasks.syncer
-            && self.tasks.log.unsynced_len() >= UNSYNCED_LEN_MAX
+            && self.tasks.is_sync_due()
         {
             let (tasks, signals) = (Arc::clone(&self.tasks), Arc::clone(&self.signals));
-            syncer.sync_behind(&self.tasks.log, move || after_sync(&tasks, &signals));
+            let synced = move || after_sync(&tasks, &signals);
+            syncer.sync_behind(Arc::clone(&self.tasks.log), synced);
         }
         if !self.is_note_due() && !self.tasks.are_due() {
             return;

@@ -1,56 +1,86 @@
 //! Syncing the log beside maintenance, which has an index to write meanwhile.
 //!
-//! Owns the thread that does it, which is there from when it is first needed. Knows nothing of what it is
-//! needed for.
+//! Owns the thread that does it, which is there from when it is first needed until it is stopped, and how
+//! much may be appended without a sync. Knows nothing of the index.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use crate::error::Result;
 use crate::log::Log;
-use crate::sync::{AtomicBool, Begun, Ordering, Worker};
+use crate::sync::{AtomicBool, Begun, Mutex, Ordering, Worker};
+
+/// Bytes appended without a sync that make one due. They would be synced in any case, by the next
+/// checkpoint; so the disk works while others append.
+pub(super) const UNSYNCED_LEN_MAX: u64 = 16 << 20;
+
+/// Whether there is a thread.
+#[derive(Default)]
+enum Thread {
+    #[default]
+    NotYet,
+    There(Worker),
+    Stopped,
+}
 
 /// A thread that syncs, once there is something to sync.
 #[derive(Default)]
 pub(super) struct Syncer {
-    worker: OnceLock<Option<Worker>>,
+    thread: Mutex<Thread>,
     /// Whether it syncs what was appended, or is about to.
     is_behind: Arc<AtomicBool>,
 }
 
 impl Syncer {
-    /// Has `call` made by the thread; `None` if none can be had.
+    /// Has `call` made by the thread; `None` if none can be had now, or it was stopped.
     pub(super) fn begin<T: Send + 'static>(
         &self,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Option<Begun<T>> {
-        let start = || Worker::start("annals-syncer").ok();
-        self.worker.get_or_init(start).as_ref()?.begin(call)
+        let mut thread = self.thread.lock();
+        if matches!(*thread, Thread::NotYet) {
+            *thread = Thread::There(Worker::start("annals-syncer").ok()?);
+        }
+        let Thread::There(worker) = &*thread else { return None };
+        worker.begin(call)
     }
 
-    /// Has synced what was appended, and then calls `synced`, unless that is under way. A failure is kept
-    /// with the log. If no thread can be had, it is synced here.
-    pub(super) fn sync_behind(&self, log: &Arc<Log>, synced: impl FnOnce() + Send + 'static) {
-        if self.is_behind.swap(true, Ordering::AcqRel) {
+    /// Whether it sees to it that less is unsynced.
+    pub(super) fn is_at_it(&self) -> bool {
+        self.is_behind.load(Ordering::SeqCst)
+    }
+
+    /// Has synced what was appended until less than [`UNSYNCED_LEN_MAX`] is not, and calls `synced` each
+    /// time, unless that is under way. A failure is kept with the log.
+    pub(super) fn sync_behind(&self, log: Arc<Log>, synced: impl Fn() + Send + 'static) {
+        if self.is_behind.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (beside, is_behind) = (Arc::clone(log), Arc::clone(&self.is_behind));
+        let is_behind = Arc::clone(&self.is_behind);
         let sync = move || {
-            let outcome = beside.sync_behind();
-            is_behind.store(false, Ordering::Release);
-            if outcome.is_ok() {
+            loop {
+                // A panic is a bug that harms nobody here.
+                let outcome = catch_unwind(AssertUnwindSafe(|| log.sync_behind()));
+                is_behind.swap(false, Ordering::SeqCst);
+                if !matches!(outcome, Ok(Ok(()))) {
+                    return;
+                }
                 synced();
+                // Who appended before that was just told that it is being done.
+                if log.unsynced_len() < UNSYNCED_LEN_MAX || is_behind.swap(true, Ordering::SeqCst) {
+                    return;
+                }
             }
         };
         if self.begin(sync).is_none() {
-            let _: Result<()> = log.sync_behind();
-            self.is_behind.store(false, Ordering::Release);
+            self.is_behind.store(false, Ordering::SeqCst);
         }
     }
 
-    /// Waits until what was begun has ended.
+    /// Waits until what was begun has ended. Nothing is begun any more.
     pub(super) fn stop(&self) {
-        if let Some(worker) = self.worker.get().and_then(Option::as_ref) {
+        let thread = std::mem::replace(&mut *self.thread.lock(), Thread::Stopped);
+        if let Thread::There(worker) = thread {
             let _ = worker.begin(|| ()).and_then(Begun::wait_for_ever);
         }
     }
@@ -59,5 +89,46 @@ impl Syncer {
 impl fmt::Debug for Syncer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Syncer").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::options::Options;
+    use crate::{Durability, Expected, NewEvent};
+
+    #[test]
+    fn soon_after_a_load_little_is_unsynced_and_nobody_asks_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().durability(Durability::Buffered).open(dir.path()).unwrap();
+        let event = || NewEvent::bytes("t", vec![7; 1 << 20]);
+        (0..80).for_each(|_| _ = store.append("a", Expected::Any, [event()]).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while store.inner.log.unsynced_len() >= UNSYNCED_LEN_MAX {
+            assert!(Instant::now() < deadline, "{} are unsynced", store.inner.log.unsynced_len());
+            thread::sleep(Duration::from_millis(1));
+        }
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_begun_once_it_is_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().durability(Durability::Buffered).open(dir.path()).unwrap();
+        store.append("a", Expected::Any, [NewEvent::text("t", "x")]).unwrap();
+        let (syncer, log) = (Syncer::default(), Arc::clone(&store.inner.log));
+        assert_eq!(syncer.begin(|| 1).and_then(Begun::wait_for_ever), Some(1));
+        let (told, word) = std::sync::mpsc::channel();
+        syncer.sync_behind(Arc::clone(&log), move || _ = told.send(()));
+        syncer.stop();
+        assert!(word.recv().is_ok(), "it has waited for what was begun");
+        assert_eq!(log.durable_end(), store.end());
+        assert!(syncer.begin(|| 1).is_none());
+        syncer.sync_behind(log, || unreachable!());
+        assert!(!syncer.is_at_it());
     }
 }

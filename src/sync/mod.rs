@@ -2,7 +2,7 @@
 //!
 //! Owns where they come from: `parking_lot` and the standard library; or, in a build with
 //! `--cfg shuttle`, the scheduler under which `tests/schedules.rs` tries out the orders in which
-//! threads may run. Knows nothing of what they guard.
+//! threads may run, which knows of no [`Worker`]. Knows nothing of what they guard.
 
 mod bell;
 #[cfg(shuttle)]

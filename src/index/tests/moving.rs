@@ -107,6 +107,28 @@ fn nothing_is_read_that_was_only_begun_to_be_written() {
 }
 
 #[test]
+fn what_was_written_of_a_log_that_is_not_durable_is_removed_again() {
+    let tree = Late::default();
+    let (index, _) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
+    let mut log = Log::default();
+    log.append_to(&index, &["a", "b"]);
+    checkpoint(&index);
+    let before = tree.tree.map().read().clone();
+    log.append_to(&index, &["a", "c"]);
+    index.freeze().unwrap();
+    index.write_frozen(|| Ok(false)).unwrap();
+    log.check(&index);
+    tidy(&index);
+    assert!(tree.begun.lock().is_empty());
+    assert_eq!(*tree.tree.map().read(), before);
+    index.write_frozen(|| Ok(true)).unwrap();
+    log.check(&index);
+    let (index, end) = Index::open(Box::new(tree), store(), options()).unwrap();
+    assert_eq!(end, Some(log.end()));
+    log.check(&index);
+}
+
+#[test]
 fn no_run_counts_whose_values_were_begun_and_have_failed() {
     let tree = Late::default();
     let (index, _) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
