@@ -228,7 +228,7 @@ impl Log {
         // In one order with whether someone is about to note it, as is the look below.
         self.durable_end.store(state.durable.get(), Ordering::SeqCst);
         let unsynced_len = state.written_len.saturating_sub(state.durable_len);
-        self.unsynced_len.store(unsynced_len, Ordering::Release);
+        self.unsynced_len.store(unsynced_len, Ordering::SeqCst);
     }
 
     /// How much was appended.
@@ -285,7 +285,7 @@ impl Log {
 
     /// Bytes that were written and are not known to be durable.
     pub(crate) fn unsynced_len(&self) -> u64 {
-        self.unsynced_len.load(Ordering::Acquire)
+        self.unsynced_len.load(Ordering::SeqCst)
     }
 
     /// Whether a full segment waits to be sealed.

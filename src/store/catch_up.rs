@@ -197,7 +197,7 @@ impl CatchUp<'_> {
         let end = end.position;
         if self.log.may_reach(end) {
             // A failure is kept with the index.
-            let _ = write_frozen(self.index, end, || bear_witness(self.log, end));
+            let _ = write_frozen(self.index, end, |end| bear_witness(self.log, end));
         }
         while self.index.tidy().unwrap_or(false) {}
     }
@@ -262,11 +262,11 @@ pub(super) fn bear_witness(log: &Log, end: Position) -> Result<(), Unwitnessed> 
 pub(super) fn write_frozen(
     index: &Index,
     end: Position,
-    witness: impl FnOnce() -> Result<(), Unwitnessed>,
+    witness: impl FnOnce(Position) -> Result<(), Unwitnessed>,
 ) -> Result<()> {
     span!(DEBUG, "checkpoint", end = end.get());
     let mut outcome = Ok(());
-    let _ = index.write_frozen(|| match witness() {
+    let _ = index.write_frozen(|| match witness(end) {
         Ok(()) => Ok(true),
         Err(Unwitnessed::NoNote) => Err(IndexFault::NoNote),
         Err(Unwitnessed::NotDurable(error)) => {

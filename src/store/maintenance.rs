@@ -52,10 +52,14 @@ impl Tasks {
             || self.is_sync_due()
     }
 
-    /// Whether so much was appended without a sync that it is time for one, and nobody is at it.
-    fn is_sync_due(&self) -> bool {
+    /// Whether so much was appended without a sync that it is time for one.
+    fn is_much_unsynced(&self) -> bool {
         self.log.unsynced_len() >= UNSYNCED_LEN_MAX
-            && self.syncer.as_ref().is_none_or(|syncer| !syncer.is_at_it())
+    }
+
+    /// Whether it is, and nobody else sees to it.
+    fn is_sync_due(&self) -> bool {
+        self.is_much_unsynced() && self.syncer.as_ref().is_none_or(Syncer::is_missing)
     }
 
     /// Does what is most urgent, and says whether there may be more to do. What fails is kept with
@@ -94,7 +98,7 @@ impl Tasks {
         let log = Arc::clone(&self.log);
         let begun =
             self.syncer.as_ref().and_then(|syncer| syncer.begin(move || bear_witness(&log, end)));
-        write_frozen(index, end, || match begun {
+        write_frozen(index, end, |end| match begun {
             Some(begun) => {
                 begun.wait_for_ever().unwrap_or(Err(Unwitnessed::NotDurable(Error::Poisoned)))
             }
@@ -233,12 +237,8 @@ impl Maintenance {
         if let Some(timer) = &self.timer {
             timer.after_append();
         }
-        if let Some(syncer) = &self.tasks.syncer
-            && self.tasks.is_sync_due()
-        {
-            let (tasks, signals) = (Arc::clone(&self.tasks), Arc::clone(&self.signals));
-            let synced = move || after_sync(&tasks, &signals);
-            syncer.sync_behind(Arc::clone(&self.tasks.log), synced);
+        if self.tasks.is_much_unsynced() {
+            sync_beside(&self.tasks, &self.signals);
         }
         if !self.is_note_due() && !self.tasks.are_due() {
             return;
@@ -346,6 +346,19 @@ fn after_sync(tasks: &Tasks, signals: &Signals) {
     } else {
         signals.wake();
     }
+}
+
+/// Has synced what was appended, by the one who does that beside maintenance, until little is not.
+fn sync_beside(tasks: &Arc<Tasks>, signals: &Arc<Signals>) {
+    let Some(syncer) = &tasks.syncer else { return };
+    let (beside, signals) = (Arc::clone(tasks), Arc::clone(signals));
+    syncer.sync_behind(Arc::clone(&tasks.log), move || {
+        after_sync(&beside, &signals);
+        // Who has appended meanwhile was told that it is being done.
+        if beside.is_much_unsynced() {
+            sync_beside(&beside, &signals);
+        }
+    });
 }
 
 fn run(tasks: &Tasks, signals: &Signals) {

@@ -29,6 +29,8 @@ pub(super) struct Syncer {
     thread: Mutex<Thread>,
     /// Whether it syncs what was appended, or is about to.
     is_behind: Arc<AtomicBool>,
+    /// Whether no thread could be had the last time, and others must sync.
+    is_missing: AtomicBool,
 }
 
 impl Syncer {
@@ -45,36 +47,31 @@ impl Syncer {
         worker.begin(call)
     }
 
-    /// Whether it sees to it that less is unsynced.
-    pub(super) fn is_at_it(&self) -> bool {
-        self.is_behind.load(Ordering::SeqCst)
+    /// Whether it cannot sync what was appended.
+    pub(super) fn is_missing(&self) -> bool {
+        self.is_missing.load(Ordering::Acquire)
     }
 
-    /// Has synced what was appended until less than [`UNSYNCED_LEN_MAX`] is not, and calls `synced` each
-    /// time, unless that is under way. A failure is kept with the log.
-    pub(super) fn sync_behind(&self, log: Arc<Log>, synced: impl Fn() + Send + 'static) {
+    /// Has synced what was appended, and then calls `synced`, unless that is under way. A failure is kept
+    /// with the log. What is begun meanwhile comes before the next sync.
+    pub(super) fn sync_behind(&self, log: Arc<Log>, synced: impl FnOnce() + Send + 'static) {
         if self.is_behind.swap(true, Ordering::SeqCst) {
             return;
         }
         let is_behind = Arc::clone(&self.is_behind);
         let sync = move || {
-            loop {
-                // A panic is a bug that harms nobody here.
-                let outcome = catch_unwind(AssertUnwindSafe(|| log.sync_behind()));
-                is_behind.swap(false, Ordering::SeqCst);
-                if !matches!(outcome, Ok(Ok(()))) {
-                    return;
-                }
+            // A panic is a bug that harms nobody here.
+            let outcome = catch_unwind(AssertUnwindSafe(|| log.sync_behind()));
+            is_behind.store(false, Ordering::SeqCst);
+            if matches!(outcome, Ok(Ok(()))) {
                 synced();
-                // Who appended before that was just told that it is being done.
-                if log.unsynced_len() < UNSYNCED_LEN_MAX || is_behind.swap(true, Ordering::SeqCst) {
-                    return;
-                }
             }
         };
-        if self.begin(sync).is_none() {
+        let begun = self.begin(sync);
+        if begun.is_none() {
             self.is_behind.store(false, Ordering::SeqCst);
         }
+        self.is_missing.store(begun.is_none(), Ordering::Release);
     }
 
     /// Waits until what was begun has ended. Nothing is begun any more.
@@ -128,7 +125,8 @@ mod tests {
         assert!(word.recv().is_ok(), "it has waited for what was begun");
         assert_eq!(log.durable_end(), store.end());
         assert!(syncer.begin(|| 1).is_none());
+        assert!(!syncer.is_missing());
         syncer.sync_behind(log, || unreachable!());
-        assert!(!syncer.is_at_it());
+        assert!(syncer.is_missing());
     }
 }
