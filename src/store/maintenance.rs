@@ -461,19 +461,20 @@ mod tests {
         maintenance.stop();
     }
 
+    const INDEX_OPTIONS: IndexOptions = IndexOptions {
+        checkpoint_event_count: 40,
+        mark_interval_len: 4_096,
+        cache_len_max: 1 << 20,
+    };
+
     /// A store, and what there is to do for its log and an index of which a checkpoint is due and must
     /// wait for merges.
     fn crowded() -> (Store, Tasks) {
         let place = IndexPlace::Memory(MemoryTree::default());
         let options = Options::new().durability(crate::Durability::Buffered);
         let store = options.open_in(Arc::new(SimulatedDirectory::new()), &place).unwrap();
-        let options = IndexOptions {
-            checkpoint_event_count: 40,
-            mark_interval_len: 4_096,
-            cache_len_max: 1 << 20,
-        };
         let tree = Box::new(MemoryTree::default());
-        let (index, _) = Index::open(tree, store.id(), options).unwrap();
+        let (index, _) = Index::open(tree, store.id(), INDEX_OPTIONS).unwrap();
         for n in 0..64 + 40 {
             let event = crate::NewEvent::text("t", "x");
             store.append("a", crate::Expected::Any, [event]).unwrap();
@@ -502,14 +503,7 @@ mod tests {
             let place = IndexPlace::Memory(MemoryTree::default());
             let store = options.open_in(directory, &place).unwrap();
             let tree = MemoryTree::default();
-            let open = || {
-                let options = IndexOptions {
-                    checkpoint_event_count: 40,
-                    mark_interval_len: 4_096,
-                    cache_len_max: 1 << 20,
-                };
-                Index::open(Box::new(tree.clone()), store.id(), options).unwrap()
-            };
+            let open = || Index::open(Box::new(tree.clone()), store.id(), INDEX_OPTIONS).unwrap();
             let index = Arc::new(LaterIndex::from(Arc::new(open().0)));
             let syncer = has_syncer.then(Syncer::default);
             let log = Arc::clone(&store.inner.log);

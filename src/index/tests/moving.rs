@@ -2,60 +2,29 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
 
 use super::super::chunk::Blocks;
 use super::super::tree::{Change, Pair};
 use super::*;
 
-/// Trees that fail after some changes, as if the process had ended there.
-#[derive(Debug)]
-struct Ending {
-    tree: MemoryTree,
-    left: Arc<AtomicUsize>,
-}
-
-impl Tree for Ending {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexFault> {
-        self.tree.get(key)
-    }
-
-    fn last_in(&self, keys: Range<&[u8]>) -> Result<Option<Pair>, IndexFault> {
-        self.tree.last_in(keys)
-    }
-
-    fn scan(&self, keys: Range<&[u8]>, count_max: usize) -> Result<Vec<Pair>, IndexFault> {
-        self.tree.scan(keys, count_max)
-    }
-
-    fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
-        for change in changes {
-            let count = |left: usize| left.checked_sub(1);
-            self.left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
-                .map_err(|_| IndexFault::failed(std::io::ErrorKind::StorageFull.into()))?;
-            self.tree.apply(vec![change])?;
-        }
-        Ok(())
-    }
-}
-
-/// Trees that make changes which were begun as late as they may: when others are to be made after them.
-#[derive(Clone, Debug, Default)]
+/// Trees that make changes which were begun as late as they may, when others are to be made after them;
+/// and that fail after some changes, as if the process had ended there.
+#[derive(Clone, Debug)]
 struct Late {
     tree: MemoryTree,
     begun: Arc<Mutex<Vec<Change>>>,
-    /// Whether they are not made then, but fail.
-    fails: Arc<AtomicBool>,
+    /// Changes that are made before one fails.
+    left: Arc<AtomicUsize>,
 }
 
 impl Late {
-    fn settle(&self) -> Result<(), IndexFault> {
-        let begun = mem::take(&mut *self.begun.lock());
-        if self.fails.load(Ordering::Relaxed) && !begun.is_empty() {
-            return Err(IndexFault::failed(std::io::ErrorKind::StorageFull.into()));
-        }
-        self.tree.apply(begun)
+    /// Over `tree`, with so many changes that are made.
+    fn over(tree: MemoryTree, count: usize) -> Self {
+        Self { tree, begun: Arc::default(), left: Arc::new(AtomicUsize::new(count)) }
+    }
+
+    fn end_after(&self, count: usize) {
+        self.left.store(count, Ordering::Relaxed);
     }
 }
 
@@ -73,8 +42,15 @@ impl Tree for Late {
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
-        self.settle()?;
-        self.tree.apply(changes)
+        let begun = mem::take(&mut *self.begun.lock());
+        for change in begun.into_iter().chain(changes) {
+            let count = |left: usize| left.checked_sub(1);
+            self.left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
+                .map_err(|_| IndexFault::failed(std::io::ErrorKind::StorageFull.into()))?;
+            self.tree.apply(vec![change])?;
+        }
+        Ok(())
     }
 
     fn begin(&self, changes: Vec<Change>) -> Result<(), IndexFault> {
@@ -85,7 +61,7 @@ impl Tree for Late {
 
 #[test]
 fn nothing_is_read_that_was_only_begun_to_be_written() {
-    let tree = Late::default();
+    let tree = Late::over(MemoryTree::default(), usize::MAX);
     let (index, _) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
     let mut log = Log::default();
     for round in 0..20 {
@@ -108,7 +84,7 @@ fn nothing_is_read_that_was_only_begun_to_be_written() {
 
 #[test]
 fn what_was_written_of_a_log_that_is_not_durable_is_removed_again() {
-    let tree = Late::default();
+    let tree = Late::over(MemoryTree::default(), usize::MAX);
     let (index, _) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
     let mut log = Log::default();
     log.append_to(&index, &["a", "b"]);
@@ -130,7 +106,7 @@ fn what_was_written_of_a_log_that_is_not_durable_is_removed_again() {
 
 #[test]
 fn no_run_counts_whose_values_were_begun_and_have_failed() {
-    let tree = Late::default();
+    let tree = Late::over(MemoryTree::default(), usize::MAX);
     let (index, _) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
     let mut log = Log::default();
     for _ in 0..7 {
@@ -140,22 +116,23 @@ fn no_run_counts_whose_values_were_begun_and_have_failed() {
     let end = log.end();
     log.append_to(&index, &["a", "c"]);
     index.freeze().unwrap();
-    tree.fails.store(true, Ordering::Relaxed);
+    tree.end_after(0);
     assert!(matches!(index.write_frozen(|| Ok(true)), Err(IndexFault::Failed { .. })));
     assert!(index.stream_end("a").is_err(), "it has failed for good");
     // Nor does one that others were merged into.
     for fails in [false, true] {
-        tree.fails.store(fails, Ordering::Relaxed);
+        tree.end_after(usize::MAX);
         let (index, known) = Index::open(Box::new(tree.clone()), store(), options()).unwrap();
         assert_eq!(known, Some(if fails { log.end() } else { end }));
         add(&index, log.entries_from(known), log.end());
         if fails {
+            tree.end_after(0);
             assert!(while_true(|| index.tidy()).is_err());
         } else {
             checkpoint(&index);
         }
     }
-    tree.fails.store(false, Ordering::Relaxed);
+    tree.end_after(usize::MAX);
     let (index, known) = Index::open(Box::new(tree), store(), options()).unwrap();
     assert_eq!(known, Some(log.end()));
     log.check(&index);
@@ -187,13 +164,12 @@ const FIRST_COUNT: usize = 2;
 /// out; says whether it came through.
 fn ended_after(count: usize, tree: &MemoryTree, log: &Log) -> (MemoryTree, bool) {
     let tree = tree.copy();
-    let left = Arc::new(AtomicUsize::new(usize::MAX));
-    let ending = Ending { tree: tree.clone(), left: Arc::clone(&left) };
-    let (index, end) = Index::open(Box::new(ending), store(), options()).unwrap();
+    let late = Late::over(tree.clone(), usize::MAX);
+    let (index, end) = Index::open(Box::new(late.clone()), store(), options()).unwrap();
     let (first, rest) = log.entries_from(end).split_at(FIRST_COUNT);
     add(&index, first, log.end_at(log.entries.len() - rest.len()));
     checkpoint(&index);
-    left.store(count, Ordering::Relaxed);
+    late.end_after(count);
     add(&index, rest, log.end());
     index.freeze().unwrap();
     let is_written = index.write_frozen(|| Ok(true)).is_ok() && while_true(|| index.tidy()).is_ok();
@@ -260,7 +236,7 @@ fn a_crash_while_catching_up_in_parts_is_caught_up_with() {
 fn trees_that_fail_break_the_index() {
     let before = MemoryTree::default();
     let log = half_indexed(&before);
-    let ending = Ending { tree: before, left: Arc::new(AtomicUsize::new(1)) };
+    let ending = Late::over(before, 1);
     let (index, end) = Index::open(Box::new(ending), store(), options()).unwrap();
     add(&index, log.entries_from(end), log.end());
     index.freeze().unwrap();
@@ -280,7 +256,7 @@ fn a_crash_between_any_two_changes_of_a_merge_is_cleared_up() {
     }
     for count in 0.. {
         let tree = before.copy();
-        let ending = Ending { tree: tree.clone(), left: Arc::new(AtomicUsize::new(count)) };
+        let ending = Late::over(tree.clone(), count);
         let (index, _) = Index::open(Box::new(ending), store(), options()).unwrap();
         let is_done = while_true(|| index.tidy()).is_ok();
         let index = Twin::Memory(tree.clone()).catch_up(&log);
