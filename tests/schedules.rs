@@ -481,6 +481,33 @@ fn whatever_the_order_a_close_finishes_what_it_acknowledges() {
     });
 }
 
+/// Found by reading: who had appended, and then was held up, wrote its note after others had closed the
+/// store; and who only synced was not waited for. Another process may have it open by then.
+#[test]
+fn whatever_the_order_nobody_touches_a_closed_store() {
+    explore(|| {
+        let disk = Simulation::new();
+        let store = disk.open(&options()).unwrap();
+        let (closing, closed_disk) = (store.clone(), disk.clone());
+        let closer = thread::spawn(move || {
+            closing.close().unwrap();
+            closed_disk.call_count()
+        });
+        let syncers: Vec<_> = (0..2)
+            .map(|_| {
+                let store = store.clone();
+                thread::spawn(move || (0..3).for_each(|_| _ = store.sync()))
+            })
+            .collect();
+        write_at_once(&store, &[&[SYNC, BUFFERED], &[BUFFERED, SYNC]]);
+        for syncer in syncers {
+            syncer.join().unwrap();
+        }
+        let calls = closer.join().unwrap();
+        assert_eq!(disk.call_count(), calls, "someone came late");
+    });
+}
+
 /// Commits whatever it sees, and sees to it that a crash right then leaves it and what is before it.
 fn commit_all(store: &Store, disk: &Simulation, is_done: &AtomicBool) {
     let mut consumer = store.consumer("c").open().unwrap();

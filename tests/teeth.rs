@@ -192,6 +192,20 @@ const TEETH: &[Tooth] = &[
         &["faults"],
     ),
     tooth(
+        "who only syncs is waited for when a log is closed",
+        "src/log/mod.rs",
+        " || state.forming.caller_count > 0 {",
+        " {",
+        &["lib"],
+    ),
+    tooth(
+        "nothing is done for who comes late once a store is closed",
+        "src/store/maintenance.rs",
+        "*has_finished = true;",
+        "*has_finished = false;",
+        &["lib"],
+    ),
+    tooth(
         "no note of a clean close once poisoned",
         "src/log/mod.rs",
         "if was == Status::Poisoned || closed.is_err() {\n            return closed;\n        }",

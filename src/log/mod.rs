@@ -293,9 +293,9 @@ impl Log {
         self.sealer.is_due()
     }
 
-    /// Seals the segments that are full, unless another thread is at it.
-    pub(crate) fn seal(&self) {
-        self.sealer.seal_if_due();
+    /// Seals the segments that are full, and says whether it has tried: not if another thread is at it.
+    pub(crate) fn seal(&self) -> bool {
+        self.sealer.seal_if_due()
     }
 
     /// Whether the segment that begins at `base` is full and not sealed yet.
@@ -314,8 +314,8 @@ impl Log {
             Status::Poisoned => {}
             Status::Closing | Status::Closed => return Ok(()),
         }
-        // No batch is taken any more, so this ends.
-        while state.led.is_some() || !state.forming.is_empty() {
+        // No batch is taken any more, so this ends. Who only syncs has no batch, but is there as well.
+        while state.led.is_some() || !state.forming.is_empty() || state.forming.caller_count > 0 {
             state = self.advance(state);
         }
         let mut closed = Ok(());

@@ -110,15 +110,14 @@ impl Sealer {
         self.is_due.load(Ordering::Acquire)
     }
 
-    /// Seals what is due, unless another thread is at it. What cannot be sealed now is tried again
-    /// after the next segment, some times, and at close; what others did not pass, when the store is
-    /// opened as well.
-    pub(crate) fn seal_if_due(&self) {
-        if self.is_due()
-            && let Some(mut sealed) = self.sealed.try_lock()
-        {
-            self.seal_all(&mut sealed);
-        }
+    /// Seals what is due, and says whether it has tried: not if another thread is at it. What cannot be
+    /// sealed now is tried again after the next segment, some times, and at close; what others did not
+    /// pass, when the store is opened as well.
+    pub(crate) fn seal_if_due(&self) -> bool {
+        let sealed = if self.is_due() { self.sealed.try_lock() } else { None };
+        let Some(mut sealed) = sealed else { return false };
+        self.seal_all(&mut sealed);
+        true
     }
 
     /// Seals what waits, after whoever is at it, and says how many segments that were.

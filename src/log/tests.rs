@@ -134,3 +134,19 @@ fn a_footer_whose_sync_has_failed_is_written_to_other_places() {
         assert_eq!(sealed.len(), 1 + usize::from(after_roll));
     }
 }
+
+/// Its sync was made after another process may have opened the log.
+#[test]
+fn who_waits_for_a_sync_alone_has_it_when_the_log_is_closed() {
+    let disk = SimulatedDirectory::new();
+    let log = log_with(&disk, |_| ());
+    append(&log, Durability::Sync);
+    // As it does while another group is written.
+    let mut state = log.state.lock();
+    state.forming.syncs = true;
+    state.join();
+    let outcome = Arc::clone(&state.forming.outcome);
+    drop(state);
+    log.close().unwrap();
+    assert!(matches!(outcome.get(), Some(Ok(()))));
+}

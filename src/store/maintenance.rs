@@ -19,7 +19,7 @@ use crate::log::Log;
 use crate::store::catch_up::{Unwitnessed, bear_witness, write_frozen};
 use crate::store::syncer::{Syncer, UNSYNCED_LEN_MAX};
 use crate::store::timer::SyncTimer;
-use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering, RwLock};
 
 /// How often it is noted how far the log is durable, while that moves.
 const NOTE_INTERVAL: Duration = Duration::from_millis(10);
@@ -75,8 +75,7 @@ impl Tasks {
         if self.is_sync_due() && self.log.sync_behind().is_ok() {
             return true;
         }
-        if self.log.is_seal_due() {
-            self.log.seal();
+        if self.log.seal() {
             return true;
         }
         // What was held back is due then, if there is nothing more to tidy.
@@ -169,6 +168,9 @@ pub(super) struct Maintenance {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Held by the one who does it, where there is no thread.
     working: Mutex<()>,
+    /// Whether there is nothing to do any more, and the directory may be another's. Read while
+    /// something is done for one who has appended or synced.
+    has_finished: RwLock<bool>,
 }
 
 impl Maintenance {
@@ -182,6 +184,7 @@ impl Maintenance {
             timer,
             thread: Mutex::new(None),
             working: Mutex::new(()),
+            has_finished: RwLock::new(false),
         }
     }
 
@@ -224,7 +227,10 @@ impl Maintenance {
 
     /// Is called after a sync, and returns at once.
     pub(super) fn after_sync(&self) {
-        after_sync(&self.tasks, &self.signals);
+        let has_finished = self.has_finished.read();
+        if !*has_finished {
+            after_sync(&self.tasks, &self.signals);
+        }
     }
 
     /// Whether the thread must be told that there is something to note.
@@ -232,8 +238,13 @@ impl Maintenance {
         is_note_due(&self.tasks, &self.signals)
     }
 
-    /// Is called after an append, and returns at once unless memory would grow.
+    /// Is called after an append, and returns at once unless memory would grow. Who comes so late that the
+    /// store was closed meanwhile does nothing.
     pub(super) fn after_append(&self) {
+        let has_finished = self.has_finished.read();
+        if *has_finished {
+            return;
+        }
         if let Some(timer) = &self.timer {
             timer.after_append();
         }
@@ -268,7 +279,7 @@ impl Maintenance {
         // A panic is nothing to who has appended: its events are where they should be. It is tried again
         // after the next append, as the thread leaves it to others.
         let _ = catch_unwind(AssertUnwindSafe(|| while self.tasks.step() {}));
-        self.after_sync();
+        after_sync(&self.tasks, &self.signals);
     }
 
     /// Ends it, after the step that is being done.
@@ -288,9 +299,11 @@ impl Maintenance {
         }
     }
 
-    /// Writes the last checkpoint.
+    /// Writes the last checkpoint, after what is still being done for those who have appended. Nothing
+    /// is written any more when this returns.
     pub(super) fn finish(&self) {
-        let _working = self.working.lock();
+        let mut has_finished = self.has_finished.write();
+        *has_finished = true;
         // What is not written here is indexed again when the store is next opened.
         let _ = self.tasks.checkpoint();
     }
@@ -382,7 +395,7 @@ mod tests {
 
     use super::*;
     use crate::directory::{Directory, SimulatedDirectory};
-    use crate::index::{IndexOptions, MemoryTree};
+    use crate::index::{IndexFault, IndexOptions, MemoryTree};
     use crate::options::Options;
     use crate::simulation::{Call, Fault};
     use crate::store::{IndexPlace, Store};
@@ -528,6 +541,31 @@ mod tests {
             // What is in memory answers on.
             assert_eq!(tasks.index().stream_end("a").unwrap(), Revision::new(2));
         }
+    }
+
+    /// Who had appended, and was held up, noted how far the log is durable in a directory that another process
+    /// may have opened by then.
+    #[test]
+    fn who_comes_late_leaves_a_closed_store_as_it_is() {
+        let disk = Arc::new(SimulatedDirectory::new());
+        let directory: Arc<dyn Directory> = disk.clone();
+        let place = IndexPlace::Memory(MemoryTree::default());
+        let store = Options::new().open_in(directory, &place).unwrap();
+        let inner = &store.inner;
+        let event = || crate::NewEvent::text("t", "x");
+        store.append("a", crate::Expected::Any, [event()]).unwrap();
+        let batch = crate::Batch::new().append("a", crate::Expected::Any, [event()]);
+        let len = inner.check(&batch, None).unwrap();
+        let sync = crate::Durability::Sync;
+        inner.log.append(len, sync, |assign| inner.assign(&batch, None, assign)).unwrap();
+        // The last checkpoint notes it as well.
+        inner.source.index().mark_broken(IndexFault::Damaged { what: "as a test says" });
+        store.close().unwrap();
+        assert!(inner.log.is_note_due());
+        let calls = disk.call_count();
+        inner.maintenance.after_append();
+        inner.maintenance.after_sync();
+        assert_eq!(disk.call_count(), calls);
     }
 
     #[test]
