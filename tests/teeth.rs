@@ -199,10 +199,17 @@ const TEETH: &[Tooth] = &[
         &["lib"],
     ),
     tooth(
+        "a store is closed after what is done for who has appended",
+        "src/store/maintenance.rs",
+        "let has_finished = self.has_finished.read_recursive();\n        if *has_finished {",
+        "if *self.has_finished.read_recursive() {",
+        &["lib"],
+    ),
+    tooth(
         "nothing is done for who comes late once a store is closed",
         "src/store/maintenance.rs",
-        "*has_finished = true;",
-        "*has_finished = false;",
+        "*self.has_finished.write() = true;",
+        "",
         &["lib"],
     ),
     tooth(
@@ -520,8 +527,8 @@ const TEETH: &[Tooth] = &[
     tooth(
         "a panic in maintenance is nothing to who has appended",
         "src/store/maintenance.rs",
-        "catch_unwind(AssertUnwindSafe(|| while self.tasks.step() {}));",
-        "(|| while self.tasks.step() {})();",
+        "catch_unwind(AssertUnwindSafe(|| while goes_on() {}));",
+        "(|| while goes_on() {})();",
         &["faults"],
     ),
     tooth(

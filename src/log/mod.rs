@@ -314,7 +314,7 @@ impl Log {
             Status::Poisoned => {}
             Status::Closing | Status::Closed => return Ok(()),
         }
-        // No batch is taken any more, so this ends. Who only syncs has no batch, but is there as well.
+        // No batch is taken any more, so this ends. Who has none, and waits for a sync, is there as well.
         while state.led.is_some() || !state.forming.is_empty() || state.forming.caller_count > 0 {
             state = self.advance(state);
         }

@@ -3,200 +3,46 @@
 //! Owns which blocks are kept, in how much memory, and when reading one is worth it. Knows nothing
 //! of what is visible: who asks says how far it may read.
 //!
-//! A segment is seen as cells of a fixed length. The block of a cell holds the records that begin in
-//! it, from the first one that somebody asked for. Readers in order come to the same blocks, wherever
-//! they began. A reader that is alone reads into memory of its own, which is faster: blocks are kept
-//! only where somebody else has been lately.
+//! The block of a cell holds the records that begin in it: from the first one that a reader in order has come
+//! to, or all, if it was read for one here or there. A reader that is alone reads into memory of its own,
+//! which is faster: blocks are kept only where somebody else has been lately.
 //!
 //! What is read again here and there, as a stream whose records are far apart, is kept record by record,
 //! each a block of its own: their cells would take some hundred times the memory.
 
 use std::hint::black_box;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::error::Result;
-use crate::format::{RECORD_ALIGNMENT, Record, RecordFault};
 use crate::segment::SegmentFile;
-use crate::segment::file::wide;
-use crate::sync::{AtomicU64, Ordering};
+use crate::segment::cell::CELL_LEN_MAX;
+use crate::segment::checked::Checked;
+use crate::segment::touches::Touches;
 use crate::types::{Address, Position};
 
-/// Bytes of a cell, where there is room for many. Reads of more at once take no less time a byte.
-pub(super) const CELL_LEN_MAX: u64 = 128 << 10;
 /// Bytes of the smallest cell. For less room than takes some of these nothing is shared.
 const CELL_LEN_MIN: u64 = 1 << 10;
 /// How many cells there should at least be room for.
 const CELL_COUNT_MIN: u64 = 16;
-/// Bytes that are read after the end of a cell, for the record that begins before it.
-const OVERHANG_LEN: usize = 1 << 10;
 /// How many cells, and how many records, are remembered at most.
 const COUNT_MAX: u64 = 1 << 20;
-/// What a block takes beside its bytes and its offsets.
-const BLOCK_OVERHEAD: u64 = 256;
 /// How often a cell is touched by readers here and there before its block is read.
 const POINT_TOUCHES_MIN: u8 = 4;
 /// How often a record is before it is kept by itself.
 const RECORD_TOUCHES_MIN: u8 = 1;
 /// Bytes of room for each record that is remembered to have been touched.
 const RECORD_ROOM: u64 = 1 << 10;
+/// How many cells may have the same slots: so many that, where there is room for all cells that are read,
+/// none of them is forgotten for others that happen to have the same.
+const CELL_WAYS: usize = 16;
+/// How many records may: as many as memory is fetched of at once.
+const RECORD_WAYS: usize = 4;
 
 /// How many records are brought nearer at once. More of them would push each other away again.
 pub(crate) const LOT_COUNT_MAX: usize = 16;
-/// Bytes that memory is fetched in.
-const LINE_LEN: usize = 64;
-
-/// The offset at which the cell after that of `offset` begins, if cells have `cell_len` bytes.
-pub(super) fn cell_end(offset: u64, cell_len: u64) -> u64 {
-    (offset / cell_len.max(1)).saturating_add(1).saturating_mul(cell_len)
-}
-
-/// How many bytes to read from `offset` on for the records that begin in its cell.
-pub(super) fn len_of_cell_from(offset: u64, cell_len: u64) -> usize {
-    let len = cell_end(offset, cell_len).saturating_sub(offset);
-    usize::try_from(len).unwrap_or(usize::MAX).saturating_add(OVERHANG_LEN)
-}
-
-/// Records that follow each other in a segment, each of which was read and found to be one.
-///
-/// It is small, and kept where it is found: a reader here and there waits for memory at each step.
-#[derive(Clone, Debug)]
-pub(super) struct Checked {
-    start: u64,
-    /// Bytes of the records.
-    len: usize,
-    /// The records, and then a bit for each place from `start` on at which one may begin, set if one
-    /// does.
-    bytes: Arc<Vec<u8>>,
-}
-
-impl Checked {
-    /// Reads the records from `start` to the end of its cell, or to `limit`, or to one that is none:
-    /// who comes to that finds out for itself. `None` if that is the first one.
-    fn read(file: &SegmentFile, start: u64, limit: u64, cell_len: u64) -> Result<Option<Self>> {
-        let wanted = cell_end(start, cell_len).saturating_sub(start);
-        Self::read_from(file, start, limit, (wanted, len_of_cell_from(start, cell_len)))
-    }
-
-    /// Reads the record at `start`, which is likely to have at most `len` bytes. `None` if it is none
-    /// before `limit`.
-    fn read_one(file: &SegmentFile, start: u64, limit: u64, len: usize) -> Result<Option<Self>> {
-        Self::read_from(file, start, limit, (1, len))
-    }
-
-    /// Reads the records that begin in the first `wanted` bytes from `start` on. So many bytes are read
-    /// at first as `len` says.
-    fn read_from(
-        file: &SegmentFile,
-        start: u64,
-        limit: u64,
-        (wanted, len): (u64, usize),
-    ) -> Result<Option<Self>> {
-        let left = usize::try_from(limit.saturating_sub(start)).unwrap_or(usize::MAX);
-        let mut bytes = Vec::new();
-        extend(&mut bytes, file, start, len.min(left))?;
-        let seed = file.key().seed;
-        let (mut begins, mut at) = (Vec::new(), 0);
-        while wide(at) < wanted {
-            match Record::decode(&bytes, at, seed) {
-                Ok(record) => {
-                    set(&mut begins, at);
-                    at = at.saturating_add(usize::try_from(record.len).unwrap_or(usize::MAX));
-                }
-                Err(RecordFault::Short { len }) if at.saturating_add(len) <= left => {
-                    let had = bytes.len();
-                    extend(&mut bytes, file, start, at.saturating_add(len))?;
-                    if bytes.len() == had {
-                        break;
-                    }
-                }
-                Err(_) => break,
-            }
-        }
-        bytes.truncate(at);
-        bytes.extend(begins);
-        bytes.shrink_to_fit();
-        let checked = Self { start, len: at, bytes: Arc::new(bytes) };
-        Ok(Some(checked).filter(|_| at > 0))
-    }
-
-    /// Where the first record begins.
-    pub(super) fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// Whether it is nothing but a record of `len` bytes.
-    pub(super) fn is_one_of(&self, len: u32) -> bool {
-        usize::try_from(len) == Ok(self.len)
-    }
-
-    /// Where the last record ends.
-    pub(super) fn end(&self) -> u64 {
-        self.start.saturating_add(wide(self.len))
-    }
-
-    /// The records, and what follows them in memory.
-    pub(super) fn bytes(&self) -> &Arc<Vec<u8>> {
-        &self.bytes
-    }
-
-    /// Whether a record begins at `offset`.
-    pub(super) fn has(&self, offset: u64) -> bool {
-        let Some(at) = self.place_of(offset) else { return false };
-        at.is_multiple_of(RECORD_ALIGNMENT) && self.bits_at(at) & place_in_bits(at) != 0
-    }
-
-    /// Where `offset` is among the bytes of the records, if it is.
-    fn place_of(&self, offset: u64) -> Option<usize> {
-        let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
-        Some(at).filter(|at| *at < self.len)
-    }
-
-    /// The bits of which one is for a record that begins at `at`.
-    fn bits_at(&self, at: usize) -> u8 {
-        let place = self.len.saturating_add(at / PLACES_LEN);
-        self.bytes.get(place).copied().unwrap_or(0)
-    }
-
-    /// Has a look at `len` bytes from `offset` on, and at whether a record begins there.
-    #[inline]
-    fn touch(&self, offset: u64, len: usize) -> u8 {
-        let Some(at) = self.place_of(offset) else { return 0 };
-        let lines = self.bytes.get(at..self.len.min(at.saturating_add(len))).unwrap_or_default();
-        lines.iter().step_by(LINE_LEN).fold(self.bits_at(at), |sum, byte| sum ^ byte)
-    }
-
-    fn weight(&self) -> u64 {
-        wide(self.bytes.len()).saturating_add(BLOCK_OVERHEAD)
-    }
-}
-
-/// Bytes of a block that one byte of bits is for.
-const PLACES_LEN: usize = RECORD_ALIGNMENT * 8;
-
-fn place_in_bits(at: usize) -> u8 {
-    1 << (at / RECORD_ALIGNMENT % 8)
-}
-
-/// Sets the bit of a record that begins at `at`.
-fn set(begins: &mut Vec<u8>, at: usize) {
-    begins.resize(at / PLACES_LEN + 1, 0);
-    if let Some(bits) = begins.last_mut() {
-        *bits |= place_in_bits(at);
-    }
-}
-
-/// Makes `bytes`, which stand at `start`, `len` bytes long, or fewer if the file ends.
-fn extend(bytes: &mut Vec<u8>, file: &SegmentFile, start: u64, len: usize) -> Result<()> {
-    let had = bytes.len();
-    bytes.resize(len.max(had), 0);
-    let rest = bytes.get_mut(had..).unwrap_or_default();
-    let read = file.read_at(rest, start.saturating_add(wide(had)))?;
-    bytes.truncate(had.saturating_add(read));
-    Ok(())
-}
 
 /// What a block is of: a cell of a segment, or one record. Small, for it is hashed with each look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -206,6 +52,8 @@ struct Key {
     number: u64,
 }
 
+/// An odd number without a pattern, which spreads what is multiplied by it over all bits.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 /// No segment is so long that an offset in it has this bit.
 const OF_RECORD: u64 = 1 << 63;
 
@@ -241,9 +89,9 @@ pub(super) enum Likely {
 pub(crate) struct Blocks {
     cell_len: u64,
     kept: Cache<Key, Checked, ByLen>,
-    cell_touches: Touches,
+    cell_touches: Touches<CELL_WAYS>,
     /// Made when a record is first asked for by itself: a store that is only appended to needs none.
-    record_touches: OnceLock<Touches>,
+    record_touches: OnceLock<Touches<RECORD_WAYS>>,
     record_count: usize,
 }
 
@@ -277,7 +125,7 @@ impl Blocks {
         offset: u64,
         limit: u64,
     ) -> Result<Option<Checked>> {
-        self.find(file, offset, limit, 1)
+        self.find(file, (offset, limit), 1, Checked::read)
     }
 
     /// The block for a reader that wants what is at `offset`. `None` if it should read that for itself.
@@ -287,7 +135,7 @@ impl Blocks {
         offset: u64,
         limit: u64,
     ) -> Result<Option<Checked>> {
-        self.find(file, offset, limit, POINT_TOUCHES_MIN)
+        self.find(file, (offset, limit), POINT_TOUCHES_MIN, Checked::read_around)
     }
 
     /// The record at `offset`, if it is kept as a block of its own.
@@ -307,7 +155,7 @@ impl Blocks {
         let key = Key::of_record(Address { segment: file.base(), offset });
         let found = self.kept.get(&key);
         let touches = || self.record_touches.get_or_init(|| Touches::of(self.record_count));
-        if found.is_some() || touches().count(key) < RECORD_TOUCHES_MIN {
+        if found.is_some() || touches().count(key.hash()) < RECORD_TOUCHES_MIN {
             return Ok(found);
         }
         let read = Checked::read_one(file, offset, limit, len)?;
@@ -349,16 +197,16 @@ impl Blocks {
     fn find(
         &self,
         file: &SegmentFile,
-        offset: u64,
-        limit: u64,
+        (offset, limit): (u64, u64),
         touches_min: u8,
+        read: impl FnOnce(&SegmentFile, u64, u64, u64) -> Result<Option<Checked>>,
     ) -> Result<Option<Checked>> {
         let cell = self.cell(file.base(), offset);
         let found = self.kept.get(&cell).filter(|block| block.has(offset));
-        if found.is_some() || self.cell_touches.count(cell) < touches_min {
+        if found.is_some() || self.cell_touches.count(cell.hash()) < touches_min {
             return Ok(found);
         }
-        let read = Checked::read(file, offset, limit, self.cell_len)?;
+        let read = read(file, offset, limit, self.cell_len)?;
         if let Some(block) = &read {
             self.kept.insert(cell, block.clone());
         }
@@ -366,57 +214,10 @@ impl Blocks {
     }
 }
 
-/// How often places were touched lately: as many of them as there is room for blocks.
-#[derive(Debug)]
-struct Touches {
-    /// In the upper bits of each number which place it is of, in the lower ones how often.
-    slots: Box<[[AtomicU64; WAYS]]>,
-}
-
-/// How many places may have the same slots.
-const WAYS: usize = 4;
-/// Bits of a count.
-const COUNT_BITS: u32 = 8;
-const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
-/// An odd number without a pattern, which spreads what is multiplied by it over all bits.
-const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-
-impl Touches {
-    fn of(count: usize) -> Self {
-        let ways = |_| std::array::from_fn(|_| AtomicU64::new(0));
-        Self { slots: (0..count.div_ceil(WAYS)).map(ways).collect() }
-    }
-
-    /// How often `key` was touched before this, as far as is known. It takes the slot of another that
-    /// was touched less than those beside it, which then count for less.
-    fn count(&self, key: Key) -> u8 {
-        let hash = key.hash();
-        let at = (hash >> u32::BITS).checked_rem(wide(self.slots.len())).unwrap_or(0);
-        let ways = usize::try_from(at).ok().and_then(|at| self.slots.get(at));
-        let tag = hash & !COUNT_MASK;
-        let count_of = |slot: u64| slot & COUNT_MASK;
-        // Two at the same time may count as one: it is a guess in any case.
-        for slot in ways.into_iter().flatten() {
-            let held = slot.load(Ordering::Relaxed);
-            if held & !COUNT_MASK == tag && count_of(held) > 0 {
-                slot.store(tag | (count_of(held) + 1).min(COUNT_MASK), Ordering::Relaxed);
-                return u8::try_from(count_of(held)).unwrap_or(u8::MAX);
-            }
-        }
-        for slot in ways.into_iter().flatten() {
-            let held = slot.load(Ordering::Relaxed);
-            slot.store(held - count_of(held).min(1), Ordering::Relaxed);
-        }
-        let all = ways.into_iter().flatten();
-        if let Some(least) = all.min_by_key(|slot| count_of(slot.load(Ordering::Relaxed))) {
-            least.store(tag | 1, Ordering::Relaxed);
-        }
-        0
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::segment::records_start;
     use crate::segment::scan::tests::segment_of;
@@ -480,7 +281,7 @@ mod tests {
         for _ in 0..3 {
             for n in 0..1_000 {
                 let offset = records_start() + 72 * n;
-                let _ = blocks.find(&file, offset, end, 0).unwrap();
+                let _ = blocks.find(&file, (offset, end), 0, Checked::read).unwrap();
                 assert!(blocks.kept.weight() <= CELL_COUNT_MIN * CELL);
             }
         }
@@ -523,6 +324,32 @@ mod tests {
             .map(|n| blocks.for_point(&file, records_start() + 72 * n, end).unwrap().is_some())
             .collect();
         assert_eq!(found, [false, false, false, false, true, true]);
+    }
+
+    /// Whichever was asked for first: each that was before it had the block read again, six times on average
+    /// for streams at random.
+    #[test]
+    fn a_cell_is_read_once_for_all_its_points() {
+        let ((file, end), blocks) = (segment(), room());
+        let find = |n: u64| blocks.for_point(&file, records_start() + 72 * n, end).unwrap();
+        let block = (0..5).find_map(|_| find(12)).unwrap();
+        for n in 0..13 {
+            assert!(Arc::ptr_eq(find(n).unwrap().bytes(), block.bytes()), "{n}");
+        }
+        assert_eq!((block.start(), blocks.kept.len()), (records_start(), 1));
+    }
+
+    /// It took as many touches of each as there are records in a cell, where cells had the same slots.
+    #[test]
+    fn all_cells_are_soon_kept_where_there_is_room_for_them() {
+        let ((file, end), blocks) = (segment(), Blocks::with_room(128 << 10).unwrap());
+        assert_eq!(blocks.cell_len(), 8 << 10);
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..100 {
+            let offset = records_start() + 72 * random.u64(0..1_000);
+            let _ = blocks.for_point(&file, offset, end).unwrap();
+        }
+        assert_eq!(blocks.kept.len(), 9);
     }
 
     #[test]

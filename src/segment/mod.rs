@@ -5,6 +5,8 @@
 
 mod ahead;
 mod blocks;
+mod cell;
+mod checked;
 mod digest;
 mod file;
 mod salvage;
@@ -13,6 +15,7 @@ mod seal;
 mod search;
 mod shared;
 mod spares;
+mod touches;
 mod window;
 
 pub(crate) use ahead::ReadAhead;

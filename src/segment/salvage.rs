@@ -162,7 +162,7 @@ impl Salvager {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
 
     use super::*;
@@ -170,20 +170,36 @@ mod tests {
     use crate::segment::scan::tests::segment_of;
     use crate::types::Timestamp;
 
-    /// A file of which some bytes cannot be read.
+    /// A file of which some bytes cannot be read, or are zeroes.
     #[derive(Debug)]
-    struct Unreadable {
+    pub(in crate::segment) struct Unreadable {
         file: Arc<dyn RandomFile>,
         bad: Range<u64>,
+        gives_zeroes: bool,
+    }
+
+    impl Unreadable {
+        pub(in crate::segment) fn new(file: Arc<dyn RandomFile>, bad: Range<u64>) -> Self {
+            Self { file, bad, gives_zeroes: false }
+        }
+
+        pub(in crate::segment) fn giving_zeroes(self) -> Self {
+            Self { gives_zeroes: true, ..self }
+        }
     }
 
     impl RandomFile for Unreadable {
         fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
             let end = offset + u64::try_from(buffer.len()).unwrap();
-            if offset < self.bad.end && self.bad.start < end {
+            let is_bad = offset < self.bad.end && self.bad.start < end;
+            if is_bad && !self.gives_zeroes {
                 return Err(io::Error::other("a bad sector"));
             }
-            self.file.read_at(buffer, offset)
+            let read = self.file.read_at(buffer, offset)?;
+            for (at, byte) in (offset..).zip(buffer) {
+                *byte = if self.gives_zeroes && self.bad.contains(&at) { 0 } else { *byte };
+            }
+            Ok(read)
         }
 
         fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -225,7 +241,7 @@ mod tests {
         let record_len = (len - records_start()) / 6_000;
         let last = (len - 1) / 4_096 * 4_096;
         for bad in [0..4_096, 131_072..135_168, 200_704..208_896, last..len] {
-            let file = sound.with_file(|file| Arc::new(Unreadable { file, bad: bad.clone() }));
+            let file = sound.with_file(|file| Arc::new(Unreadable::new(file, bad.clone())));
             let (salvager, header) =
                 Salvager::new(Arc::new(file), Position::new(6_000), None).unwrap();
             assert_eq!(header.is_err(), bad.start == 0);

@@ -8,7 +8,9 @@ use crate::event::{Block, Buffer, Event, EventView};
 use crate::format::{
     Claim, Fault, RECORD_HEADER_LEN, RECORD_LEN_MIN, Record, RecordFault, SEGMENT_HEADER_LEN, Trust,
 };
-use crate::segment::blocks::{Blocks, CELL_LEN_MAX, Checked, Likely, cell_end, len_of_cell_from};
+use crate::segment::blocks::{Blocks, Likely};
+use crate::segment::cell::{CELL_LEN_MAX, cell_end, len_of_cell_from};
+use crate::segment::checked::Checked;
 use crate::segment::digest::RunningDigest;
 use crate::segment::file::wide;
 use crate::segment::spares::Spares;

@@ -168,8 +168,9 @@ pub(super) struct Maintenance {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Held by the one who does it, where there is no thread.
     working: Mutex<()>,
-    /// Whether there is nothing to do any more, and the directory may be another's. Read while
-    /// something is done for one who has appended or synced.
+    /// Whether there is nothing to do any more, and the directory may be another's. Held for reading while
+    /// something is done for one who has appended or synced: also by one within the other, for what is told
+    /// of it is told to code of others.
     has_finished: RwLock<bool>,
 }
 
@@ -227,7 +228,7 @@ impl Maintenance {
 
     /// Is called after a sync, and returns at once.
     pub(super) fn after_sync(&self) {
-        let has_finished = self.has_finished.read();
+        let has_finished = self.has_finished.read_recursive();
         if !*has_finished {
             after_sync(&self.tasks, &self.signals);
         }
@@ -241,7 +242,7 @@ impl Maintenance {
     /// Is called after an append, and returns at once unless memory would grow. Who comes so late that the
     /// store was closed meanwhile does nothing.
     pub(super) fn after_append(&self) {
-        let has_finished = self.has_finished.read();
+        let has_finished = self.has_finished.read_recursive();
         if *has_finished {
             return;
         }
@@ -278,7 +279,8 @@ impl Maintenance {
         };
         // A panic is nothing to who has appended: its events are where they should be. It is tried again
         // after the next append, as the thread leaves it to others.
-        let _ = catch_unwind(AssertUnwindSafe(|| while self.tasks.step() {}));
+        let goes_on = || !self.signals.is_stopping.load(Ordering::Acquire) && self.tasks.step();
+        let _ = catch_unwind(AssertUnwindSafe(|| while goes_on() {}));
         after_sync(&self.tasks, &self.signals);
     }
 
@@ -299,11 +301,11 @@ impl Maintenance {
         }
     }
 
-    /// Writes the last checkpoint, after what is still being done for those who have appended. Nothing
-    /// is written any more when this returns.
+    /// Writes the last checkpoint, after what is still being done for those who have appended; for others
+    /// nothing is done any more.
     pub(super) fn finish(&self) {
-        let mut has_finished = self.has_finished.write();
-        *has_finished = true;
+        // Who comes from now on has nothing to wait for.
+        *self.has_finished.write() = true;
         // What is not written here is indexed again when the store is next opened.
         let _ = self.tasks.checkpoint();
     }
@@ -558,7 +560,7 @@ mod tests {
         let len = inner.check(&batch, None).unwrap();
         let sync = crate::Durability::Sync;
         inner.log.append(len, sync, |assign| inner.assign(&batch, None, assign)).unwrap();
-        // The last checkpoint notes it as well.
+        // One that works would have the last checkpoint note it, and leave nothing to note.
         inner.source.index().mark_broken(IndexFault::Damaged { what: "as a test says" });
         store.close().unwrap();
         assert!(inner.log.is_note_due());
@@ -566,6 +568,30 @@ mod tests {
         inner.maintenance.after_append();
         inner.maintenance.after_sync();
         assert_eq!(disk.call_count(), calls);
+    }
+
+    #[test]
+    fn a_store_is_closed_after_what_is_done_for_who_has_appended() {
+        let (_store, tasks) = crowded();
+        let maintenance = Maintenance::inline(tasks);
+        let (done, finished) = channel();
+        thread::scope(|scope| {
+            // One who has appended waits for another who does the same.
+            let working = maintenance.working.lock();
+            let late = scope.spawn(|| maintenance.after_append());
+            while maintenance.has_finished.try_write().is_some() {
+                thread::yield_now();
+            }
+            let maintenance = &maintenance;
+            scope.spawn(move || {
+                maintenance.finish();
+                let _ = done.send(());
+            });
+            assert!(finished.recv_timeout(Duration::from_millis(50)).is_err());
+            drop(working);
+            late.join().unwrap();
+            finished.recv_timeout(Duration::from_secs(30)).expect("it waits for ever");
+        });
     }
 
     #[test]
