@@ -623,6 +623,20 @@ const TEETH: &[Tooth] = &[
         &["lib"],
     ),
     tooth(
+        "a record is read though one before it in its cell is damaged",
+        "src/segment/checked.rs",
+        "            && whole.has(start)\n",
+        "",
+        &["lib"],
+    ),
+    tooth(
+        "a record is read though another of its cell cannot be",
+        "src/segment/checked.rs",
+        "&& let Ok(Some(whole)) = Self::read_whole(file, start, limit, cell_len)",
+        "&& let Some(whole) = Self::read_whole(file, start, limit, cell_len)?",
+        &["lib"],
+    ),
+    tooth(
         "a block that is shared is entered where a record begins",
         "src/segment/blocks.rs",
         "let found = self.kept.get(&cell).filter(|block| block.has(offset));",

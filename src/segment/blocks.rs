@@ -17,9 +17,11 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::error::Result;
+use crate::format::RECORD_ALIGNMENT;
 use crate::segment::SegmentFile;
 use crate::segment::cell::CELL_LEN_MAX;
 use crate::segment::checked::Checked;
+use crate::segment::file::wide;
 use crate::segment::touches::Touches;
 use crate::types::{Address, Position};
 
@@ -36,9 +38,9 @@ const RECORD_TOUCHES_MIN: u8 = 1;
 /// Bytes of room for each record that is remembered to have been touched.
 const RECORD_ROOM: u64 = 1 << 10;
 /// How many cells may have the same slots: so many that, where there is room for all cells that are read,
-/// none of them is forgotten for others that happen to have the same.
+/// few of them are forgotten for others that happen to have the same.
 const CELL_WAYS: usize = 16;
-/// How many records may: as many as memory is fetched of at once.
+/// How many records may. They are looked for before each that is read, so these are few.
 const RECORD_WAYS: usize = 4;
 
 /// How many records are brought nearer at once. More of them would push each other away again.
@@ -98,7 +100,9 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Room for blocks of `len_max` bytes; `None` if that is not enough for a few.
     pub(crate) fn with_room(len_max: u64) -> Option<Self> {
-        let cell_len = (len_max / CELL_COUNT_MIN).clamp(CELL_LEN_MIN, CELL_LEN_MAX);
+        let len = (len_max / CELL_COUNT_MIN).clamp(CELL_LEN_MIN, CELL_LEN_MAX);
+        // Records may begin where a cell does.
+        let cell_len = len - len % wide(RECORD_ALIGNMENT);
         let count_of = |len: u64| usize::try_from((len_max / len).min(COUNT_MAX)).unwrap_or(0);
         let is_enough = len_max >= CELL_COUNT_MIN * CELL_LEN_MIN;
         is_enough.then(|| Self {
@@ -124,17 +128,12 @@ impl Blocks {
         file: &SegmentFile,
         offset: u64,
         limit: u64,
-    ) -> Result<Option<Checked>> {
+    ) -> Option<Checked> {
         self.find(file, (offset, limit), 1, Checked::read)
     }
 
     /// The block for a reader that wants what is at `offset`. `None` if it should read that for itself.
-    pub(super) fn for_point(
-        &self,
-        file: &SegmentFile,
-        offset: u64,
-        limit: u64,
-    ) -> Result<Option<Checked>> {
+    pub(super) fn for_point(&self, file: &SegmentFile, offset: u64, limit: u64) -> Option<Checked> {
         self.find(file, (offset, limit), POINT_TOUCHES_MIN, Checked::read_around)
     }
 
@@ -151,18 +150,16 @@ impl Blocks {
         offset: u64,
         limit: u64,
         len: usize,
-    ) -> Result<Option<Checked>> {
+    ) -> Option<Checked> {
         let key = Key::of_record(Address { segment: file.base(), offset });
         let found = self.kept.get(&key);
         let touches = || self.record_touches.get_or_init(|| Touches::of(self.record_count));
         if found.is_some() || touches().count(key.hash()) < RECORD_TOUCHES_MIN {
-            return Ok(found);
+            return found;
         }
-        let read = Checked::read_one(file, offset, limit, len)?;
-        if let Some(record) = &read {
-            self.kept.insert(key, record.clone());
-        }
-        Ok(read)
+        let read = Checked::read_one(file, offset, limit, len).ok().flatten()?;
+        self.kept.insert(key, read.clone());
+        Some(read)
     }
 
     /// Brings nearer what is kept of records at these places, which have some `len` bytes each and are
@@ -200,17 +197,16 @@ impl Blocks {
         (offset, limit): (u64, u64),
         touches_min: u8,
         read: impl FnOnce(&SegmentFile, u64, u64, u64) -> Result<Option<Checked>>,
-    ) -> Result<Option<Checked>> {
+    ) -> Option<Checked> {
         let cell = self.cell(file.base(), offset);
         let found = self.kept.get(&cell).filter(|block| block.has(offset));
         if found.is_some() || self.cell_touches.count(cell.hash()) < touches_min {
-            return Ok(found);
+            return found;
         }
-        let read = read(file, offset, limit, self.cell_len)?;
-        if let Some(block) = &read {
-            self.kept.insert(cell, block.clone());
-        }
-        Ok(read)
+        // What cannot be read may be of others: whoever reads for itself is told of its own.
+        let read = read(file, offset, limit, self.cell_len).ok().flatten()?;
+        self.kept.insert(cell, read.clone());
+        Some(read)
     }
 }
 
@@ -242,7 +238,7 @@ mod tests {
         let ((file, end), blocks) = (segment(), room());
         for number in 0..end / CELL {
             let offset = records_start().max(number * CELL);
-            assert!(blocks.for_reader_in_order(&file, offset, end).unwrap().is_none());
+            assert!(blocks.for_reader_in_order(&file, offset, end).is_none());
         }
         assert_eq!(blocks.kept.len(), 0);
     }
@@ -251,9 +247,9 @@ mod tests {
     fn a_block_is_kept_for_the_second_reader_and_holds_the_records_of_its_cell() {
         let ((file, end), blocks) = (segment(), room());
         let start = records_start();
-        assert!(blocks.for_reader_in_order(&file, start, end).unwrap().is_none());
-        let second = blocks.for_reader_in_order(&file, start, end).unwrap().unwrap();
-        let third = blocks.for_reader_in_order(&file, start, end).unwrap().unwrap();
+        assert!(blocks.for_reader_in_order(&file, start, end).is_none());
+        let second = blocks.for_reader_in_order(&file, start, end).unwrap();
+        let third = blocks.for_reader_in_order(&file, start, end).unwrap();
         assert!(Arc::ptr_eq(second.bytes(), third.bytes()));
         assert_eq!((second.start(), second.end() % 8), (start, 0));
         assert!(second.end() >= CELL && second.end() < CELL + 72);
@@ -266,11 +262,11 @@ mod tests {
         let ((file, _), blocks) = (segment(), room());
         let start = records_start();
         let read = |limit| {
-            let ask = || blocks.for_reader_in_order(&file, start, limit).unwrap();
+            let ask = || blocks.for_reader_in_order(&file, start, limit);
             ask().or_else(ask)
         };
         assert_eq!(read(start + 144).unwrap().end(), start + 144);
-        let rest = blocks.for_reader_in_order(&file, start + 144, start + 288).unwrap().unwrap();
+        let rest = blocks.for_reader_in_order(&file, start + 144, start + 288).unwrap();
         assert_eq!((rest.start(), rest.end()), (start + 144, start + 288));
         assert!(Checked::read(&file, start, start + 71, CELL).unwrap().is_none());
     }
@@ -281,13 +277,14 @@ mod tests {
         for _ in 0..3 {
             for n in 0..1_000 {
                 let offset = records_start() + 72 * n;
-                let _ = blocks.find(&file, (offset, end), 0, Checked::read).unwrap();
+                let _ = blocks.find(&file, (offset, end), 0, Checked::read);
                 assert!(blocks.kept.weight() <= CELL_COUNT_MIN * CELL);
             }
         }
         assert!(blocks.kept.len() > 2);
         assert!(Blocks::with_room(CELL_COUNT_MIN * CELL - 1).is_none());
         assert_eq!(Blocks::with_room(u64::MAX).unwrap().cell_len(), CELL_LEN_MAX);
+        assert_eq!(Blocks::with_room(100_000).unwrap().cell_len(), 6_248);
     }
 
     /// Else no cell would be kept: what has no room in its part is let go of at once.
@@ -303,7 +300,7 @@ mod tests {
     fn records_take_no_more_room_than_they_may_and_are_found_though_others_were_touched() {
         let ((file, end), blocks) = (segment(), room());
         let offset_of = |n: u64| records_start() + 72 * n;
-        let read = |n| blocks.for_record(&file, offset_of(n), end, 72).unwrap().is_some();
+        let read = |n| blocks.for_record(&file, offset_of(n), end, 72).is_some();
         assert_eq!([read(0), read(0)], [false, true]);
         // Once each, so that none of them is kept, and the first one's touch is forgotten.
         assert!((1..1_000).all(|n| !read(n)));
@@ -321,7 +318,7 @@ mod tests {
     fn a_cell_is_read_for_points_once_they_are_many() {
         let ((file, end), blocks) = (segment(), room());
         let found: Vec<_> = (0..6)
-            .map(|n| blocks.for_point(&file, records_start() + 72 * n, end).unwrap().is_some())
+            .map(|n| blocks.for_point(&file, records_start() + 72 * n, end).is_some())
             .collect();
         assert_eq!(found, [false, false, false, false, true, true]);
     }
@@ -331,12 +328,23 @@ mod tests {
     #[test]
     fn a_cell_is_read_once_for_all_its_points() {
         let ((file, end), blocks) = (segment(), room());
-        let find = |n: u64| blocks.for_point(&file, records_start() + 72 * n, end).unwrap();
+        let find = |n: u64| blocks.for_point(&file, records_start() + 72 * n, end);
         let block = (0..5).find_map(|_| find(12)).unwrap();
         for n in 0..13 {
             assert!(Arc::ptr_eq(find(n).unwrap().bytes(), block.bytes()), "{n}");
         }
         assert_eq!((block.start(), blocks.kept.len()), (records_start(), 1));
+    }
+
+    /// Where the log grows, each read of what came last read all that was before it.
+    #[test]
+    fn no_more_is_read_at_the_end_than_is_new() {
+        let ((file, end), blocks) = (segment(), room());
+        let offset_of = |n: u64| records_start() + 72 * n;
+        let last = |n| blocks.for_point(&file, offset_of(n), offset_of(n + 1));
+        let starts: Vec<_> = (0..12).filter_map(last).map(|block| block.start()).collect();
+        assert!(starts.iter().copied().eq((4..12).map(offset_of)), "{starts:?}");
+        assert_eq!(blocks.for_point(&file, offset_of(2), end).unwrap().start(), offset_of(0));
     }
 
     /// It took as many touches of each as there are records in a cell, where cells had the same slots.
@@ -347,7 +355,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..100 {
             let offset = records_start() + 72 * random.u64(0..1_000);
-            let _ = blocks.for_point(&file, offset, end).unwrap();
+            let _ = blocks.for_point(&file, offset, end);
         }
         assert_eq!(blocks.kept.len(), 9);
     }
@@ -356,7 +364,7 @@ mod tests {
     fn a_record_is_kept_by_itself_once_it_is_read_again() {
         let ((file, end), blocks) = (segment(), room());
         let start = records_start() + 720;
-        let read = |offset, limit| blocks.for_record(&file, offset, limit, 8).unwrap();
+        let read = |offset, limit| blocks.for_record(&file, offset, limit, 8);
         assert!(read(start, end).is_none());
         let second = read(start, end).unwrap();
         assert!(Arc::ptr_eq(second.bytes(), read(start, end).unwrap().bytes()));
@@ -381,6 +389,6 @@ mod tests {
             blocks.bring_nearer(addresses, 72, Likely::Cell);
         }
         assert_eq!(blocks.kept.len(), 0);
-        assert!(blocks.for_reader_in_order(&file, start, end).unwrap().is_none());
+        assert!(blocks.for_reader_in_order(&file, start, end).is_none());
     }
 }

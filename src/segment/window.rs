@@ -302,7 +302,7 @@ impl Window {
         let is_rest = self.checked.is_none()
             && (self.block_start..self.block_end).contains(&offset)
             && needed > RECORD_LEN_MIN;
-        let shared = if is_rest { None } else { self.find_shared(offset, limit)? };
+        let shared = if is_rest { None } else { self.find_shared(offset, limit) };
         if let Some(checked) = shared {
             self.block_start = checked.start();
             self.block_end = checked.end();
@@ -323,13 +323,11 @@ impl Window {
     }
 
     /// A block that is, or should be, shared with other readers.
-    fn find_shared(&self, offset: u64, limit: u64) -> Result<Option<Checked>> {
-        let Some(blocks) = self.blocks() else { return Ok(None) };
+    fn find_shared(&self, offset: u64, limit: u64) -> Option<Checked> {
+        let blocks = self.blocks()?;
         match &self.reading {
             // It came by already, and is counted once.
-            Reading::Ahead { cell_len, .. } if self.has_read_in_cell_of(offset, *cell_len) => {
-                Ok(None)
-            }
+            Reading::Ahead { cell_len, .. } if self.has_read_in_cell_of(offset, *cell_len) => None,
             Reading::Ahead { len, cell_len } if len >= cell_len => {
                 blocks.for_reader_in_order(&self.file, offset, limit)
             }
@@ -337,12 +335,12 @@ impl Window {
                 if self.likely() == Likely::Record
                     && let Some(record) = blocks.kept_record(&self.file, offset)
                 {
-                    return Ok(Some(record));
+                    return Some(record);
                 }
-                let found = blocks.for_point(&self.file, offset, limit)?;
+                let found = blocks.for_point(&self.file, offset, limit);
                 // What is near each other is better read at once.
                 if found.is_some() || *expected_end > offset {
-                    return Ok(found);
+                    return found;
                 }
                 blocks.for_record(&self.file, offset, limit, self.point_len())
             }
@@ -438,6 +436,7 @@ impl Drop for Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment::salvage::tests::Unreadable;
     use crate::segment::scan::tests::segment_of;
     use crate::types::Timestamp;
 
@@ -480,6 +479,21 @@ mod tests {
         };
         assert_eq!(were_kept(7, 7), [false, true, true]);
         assert_eq!(were_kept(50, 60), [false; 3]);
+    }
+
+    /// It was told that others cannot be read, once all of their cell was to be kept.
+    #[test]
+    fn a_record_is_read_whatever_else_of_its_cell_cannot_be() {
+        let (points, end) = reader_of_points();
+        let shared = points.shared.clone().unwrap();
+        let bad = offset_of(40)..offset_of(41);
+        let file = points.file.with_file(|file| Arc::new(Unreadable::new(file, bad)));
+        let mut window = Window::points(Arc::new(file), shared);
+        for n in [3, 20, 41, 900].repeat(10) {
+            let record = window.record_at(offset_of(n), end).unwrap();
+            assert_eq!(record.parts.position.get(), n);
+        }
+        assert!(window.record_at(offset_of(40), end).is_err());
     }
 
     /// Whoever found a record by itself looks for the next one there first, and not for its cell.

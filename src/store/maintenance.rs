@@ -579,7 +579,9 @@ mod tests {
             // One who has appended waits for another who does the same.
             let working = maintenance.working.lock();
             let late = scope.spawn(|| maintenance.after_append());
+            let deadline = Instant::now() + Duration::from_secs(30);
             while maintenance.has_finished.try_write().is_some() {
+                assert!(Instant::now() < deadline, "nobody waits for it");
                 thread::yield_now();
             }
             let maintenance = &maintenance;
@@ -592,6 +594,16 @@ mod tests {
             late.join().unwrap();
             finished.recv_timeout(Duration::from_secs(30)).expect("it waits for ever");
         });
+    }
+
+    /// It did all that there was to do before the store was closed: merges of very many streams, for seconds.
+    #[test]
+    fn who_has_appended_does_no_more_once_maintenance_is_stopped() {
+        let (_store, tasks) = crowded();
+        let maintenance = Maintenance::inline(tasks);
+        maintenance.stop();
+        maintenance.after_append();
+        assert!(maintenance.tasks.index().is_checkpoint_due());
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl<T> RwLock<T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As [`Self::read`]: no schedule has one within the other.
     pub(crate) fn read_recursive(&self) -> sync::RwLockReadGuard<'_, T> {
         self.read()
     }
