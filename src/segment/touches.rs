@@ -29,26 +29,33 @@ impl<const WAYS: usize> Touches<WAYS> {
     pub(super) fn count(&self, hash: u64) -> u8 {
         let at = (hash >> u32::BITS).checked_rem(wide(self.slots.len())).unwrap_or(0);
         let ways = usize::try_from(at).ok().and_then(|at| self.slots.get(at));
+        let ways = ways.map(<[_; WAYS]>::as_slice).unwrap_or_default();
         let tag = hash & !COUNT_MASK;
-        let count_of = |slot: u64| slot & COUNT_MASK;
+        let count_of = |held: u64| held & COUNT_MASK;
+        let mut free = None;
         // Two at the same time may count as one: it is a guess in any case.
-        for slot in ways.into_iter().flatten() {
+        for slot in ways {
             let held = slot.load(Ordering::Relaxed);
-            if held & !COUNT_MASK == tag && count_of(held) > 0 {
+            if count_of(held) == 0 {
+                free = Some(slot);
+            } else if held & !COUNT_MASK == tag {
                 slot.store(tag | (count_of(held) + 1).min(COUNT_MASK), Ordering::Relaxed);
                 return u8::try_from(count_of(held)).unwrap_or(u8::MAX);
             }
         }
-        let all = || ways.into_iter().flatten();
-        let count_at = |slot: &AtomicU64| count_of(slot.load(Ordering::Relaxed));
-        if all().all(|slot| count_at(slot) > 0) {
-            for slot in all() {
+        if free.is_none() {
+            let mut least = COUNT_MASK;
+            for slot in ways {
                 let held = slot.load(Ordering::Relaxed);
-                slot.store(held - count_of(held).min(1), Ordering::Relaxed);
+                let left = count_of(held).saturating_sub(1);
+                slot.store(held & !COUNT_MASK | left, Ordering::Relaxed);
+                if left < least {
+                    (least, free) = (left, Some(slot));
+                }
             }
         }
-        if let Some(least) = all().min_by_key(|slot| count_at(slot)) {
-            least.store(tag | 1, Ordering::Relaxed);
+        if let Some(slot) = free {
+            slot.store(tag | 1, Ordering::Relaxed);
         }
         0
     }
