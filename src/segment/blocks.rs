@@ -23,6 +23,7 @@ use crate::segment::cell::CELL_LEN_MAX;
 use crate::segment::checked::Checked;
 use crate::segment::file::wide;
 use crate::segment::touches::Touches;
+use crate::sync::{AtomicBool, Ordering};
 use crate::types::{Address, Position};
 
 /// Bytes of the smallest cell. For less room than takes some of these nothing is shared.
@@ -31,8 +32,11 @@ const CELL_LEN_MIN: u64 = 1 << 10;
 const CELL_COUNT_MIN: u64 = 16;
 /// How many cells, and how many records, are remembered at most.
 const COUNT_MAX: u64 = 1 << 20;
-/// How often a cell is touched by readers here and there before its block is read.
+/// How often a cell is touched by readers here and there before its block is read, while there is room.
 const POINT_TOUCHES_MIN: u8 = 4;
+/// The same where others must go for it: as many records are read by themselves in about the time that it
+/// takes to read a cell, so that it costs at most twice as much to have waited, or to have read in vain.
+const POINT_TOUCHES_MIN_FULL: u8 = 64;
 /// How often a record is before it is kept by itself.
 const RECORD_TOUCHES_MIN: u8 = 1;
 /// Bytes of room for each record that is remembered to have been touched.
@@ -91,6 +95,8 @@ pub(super) enum Likely {
 pub(crate) struct Blocks {
     cell_len: u64,
     kept: Cache<Key, Checked, ByLen>,
+    /// Whether most of the room was taken when a cell was kept last.
+    is_full: AtomicBool,
     cell_touches: Touches<CELL_WAYS>,
     /// Made when a record is first asked for by itself: a store that is only appended to needs none.
     record_touches: OnceLock<Touches<RECORD_WAYS>>,
@@ -110,6 +116,7 @@ impl Blocks {
             // There are more records than cells; but the room is divided among as many locks as this
             // says are worth it, and each part must have room for cells.
             kept: Cache::with_weighter(count_of(cell_len), len_max, ByLen),
+            is_full: AtomicBool::new(false),
             cell_touches: Touches::of(count_of(cell_len)),
             record_touches: OnceLock::new(),
             record_count: count_of(RECORD_ROOM),
@@ -134,7 +141,9 @@ impl Blocks {
 
     /// The block for a reader that wants what is at `offset`. `None` if it should read that for itself.
     pub(super) fn for_point(&self, file: &SegmentFile, offset: u64, limit: u64) -> Option<Checked> {
-        self.find(file, (offset, limit), POINT_TOUCHES_MIN, Checked::read_around)
+        let is_full = self.is_full.load(Ordering::Relaxed);
+        let touches_min = if is_full { POINT_TOUCHES_MIN_FULL } else { POINT_TOUCHES_MIN };
+        self.find(file, (offset, limit), touches_min, Checked::read_around)
     }
 
     /// The record at `offset`, if it is kept as a block of its own.
@@ -206,6 +215,8 @@ impl Blocks {
         // What cannot be read may be of others: whoever reads for itself is told of its own.
         let read = read(file, offset, limit, self.cell_len).ok().flatten()?;
         self.kept.insert(cell, read.clone());
+        let is_full = self.kept.weight() > self.kept.capacity() / 4 * 3;
+        self.is_full.store(is_full, Ordering::Relaxed);
         Some(read)
     }
 }
@@ -358,6 +369,19 @@ mod tests {
             let _ = blocks.for_point(&file, offset, end);
         }
         assert_eq!(blocks.kept.len(), 9);
+    }
+
+    /// Cells of which one record was wanted now and then pushed each other out, each read for four reads.
+    #[test]
+    fn where_others_must_go_for_it_a_cell_is_read_only_for_many() {
+        let ((file, end), blocks) = (segment(), room());
+        let offset_of = |cell: u64| records_start() + CELL.div_ceil(72) * 72 * cell;
+        let touch = |cell| blocks.for_point(&file, offset_of(cell), end).is_some();
+        let touches = |cell| (1..200).find(|_| touch(cell)).unwrap();
+        assert_eq!((touches(0), touches(1)), (5, 5));
+        let rest: Vec<_> = (2..30).map(touches).collect();
+        assert!(rest.iter().all(|count| [5, 65].contains(count)), "{rest:?}");
+        assert!(rest.iter().rev().take(10).all(|count| *count == 65), "{rest:?}");
     }
 
     #[test]
