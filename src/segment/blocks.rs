@@ -95,7 +95,7 @@ pub(super) enum Likely {
 pub(crate) struct Blocks {
     cell_len: u64,
     kept: Cache<Key, Checked, ByLen>,
-    /// Whether most of the room was taken when a cell was kept last.
+    /// Whether nearly all of the room was taken when a cell was kept last.
     is_full: AtomicBool,
     cell_touches: Touches<CELL_WAYS>,
     /// Made when a record is first asked for by itself: a store that is only appended to needs none.
@@ -215,7 +215,7 @@ impl Blocks {
         // What cannot be read may be of others: whoever reads for itself is told of its own.
         let read = read(file, offset, limit, self.cell_len).ok().flatten()?;
         self.kept.insert(cell, read.clone());
-        let is_full = self.kept.weight() > self.kept.capacity() / 4 * 3;
+        let is_full = self.kept.weight() > self.kept.capacity() / 8 * 7;
         self.is_full.store(is_full, Ordering::Relaxed);
         Some(read)
     }
