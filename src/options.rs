@@ -184,8 +184,9 @@ impl Options {
     /// bytes in 32 MiB. A reader that is alone in its part of the log uses memory of its own instead,
     /// some 130 KiB. Less than 2 MiB make blocks smaller; with less than 16 KiB nothing is shared.
     ///
-    /// With room for all that is read again and again, that is kept from about the second time on, and read
-    /// two to four times as fast as from the system's page cache.
+    /// With room for all that is read again and again, a fifth more than it has in the log, it is put there the
+    /// second time, which takes longer, and read from there from then on: two to four times as fast as from
+    /// the system's page cache.
     #[must_use]
     pub fn read_cache_len(mut self, bytes: u64) -> Self {
         self.read_cache_len = bytes;

@@ -4,7 +4,7 @@
 //! of what is visible: who asks says how far it may read.
 //!
 //! The block of a cell holds the records that begin in it: from the first one that a reader in order has come
-//! to, or all, if it was read for one here or there. A reader that is alone reads into memory of its own,
+//! to, or all, if it was read for one here or there and is full. A reader that is alone reads into memory of its own,
 //! which is faster: blocks are kept only where somebody else has been lately.
 //!
 //! What is read again here and there, as a stream whose records are far apart, is kept record by record,
@@ -34,8 +34,8 @@ const CELL_COUNT_MIN: u64 = 16;
 const COUNT_MAX: u64 = 1 << 20;
 /// How often a cell is touched by readers here and there before its block is read, while there is room.
 const POINT_TOUCHES_MIN: u8 = 4;
-/// The same where others must go for it: as many records are read by themselves in about the time that it
-/// takes to read a cell, so that it costs at most twice as much to have waited, or to have read in vain.
+/// The same where others must go for it: as many small records are read by themselves in about the time that
+/// it takes to read a cell, so that it costs at most twice as much to have waited, or to have read in vain.
 const POINT_TOUCHES_MIN_FULL: u8 = 64;
 /// How often a record is before it is kept by itself.
 const RECORD_TOUCHES_MIN: u8 = 1;

@@ -43,8 +43,8 @@ impl Checked {
     }
 
     /// As [`Self::read`], but from the first record of the cell on, if that can be told: whoever reads here
-    /// and there will come to those before `start` as well. Not where a cell still grows: what comes last is
-    /// read again and again.
+    /// and there will come to those before `start` as well. Not where `limit` is before the end of the cell,
+    /// which may still grow: what comes last is read again and again.
     pub(super) fn read_around(
         file: &SegmentFile,
         start: u64,
