@@ -4,8 +4,8 @@
 //! of what is visible: who asks says how far it may read.
 //!
 //! The block of a cell holds the records that begin in it: from the first one that a reader in order has come
-//! to, or all, if it was read for one here or there and is full. A reader that is alone reads into memory of its own,
-//! which is faster: blocks are kept only where somebody else has been lately.
+//! to, or all, if it was read for one here or there and is full. Who comes to a cell as the first one lately
+//! reads into memory of its own, which is faster: it is kept for the second, be that the same reader again.
 //!
 //! What is read again here and there, as a stream whose records are far apart, is kept record by record,
 //! each a block of its own: their cells would take some hundred times the memory.
@@ -23,7 +23,6 @@ use crate::segment::cell::CELL_LEN_MAX;
 use crate::segment::checked::Checked;
 use crate::segment::file::wide;
 use crate::segment::touches::Touches;
-use crate::sync::{AtomicBool, Ordering};
 use crate::types::{Address, Position};
 
 /// Bytes of the smallest cell. For less room than takes some of these nothing is shared.
@@ -95,8 +94,6 @@ pub(super) enum Likely {
 pub(crate) struct Blocks {
     cell_len: u64,
     kept: Cache<Key, Checked, ByLen>,
-    /// Whether nearly all of the room was taken when a cell was kept last.
-    is_full: AtomicBool,
     cell_touches: Touches<CELL_WAYS>,
     /// Made when a record is first asked for by itself: a store that is only appended to needs none.
     record_touches: OnceLock<Touches<RECORD_WAYS>>,
@@ -116,7 +113,6 @@ impl Blocks {
             // There are more records than cells; but the room is divided among as many locks as this
             // says are worth it, and each part must have room for cells.
             kept: Cache::with_weighter(count_of(cell_len), len_max, ByLen),
-            is_full: AtomicBool::new(false),
             cell_touches: Touches::of(count_of(cell_len)),
             record_touches: OnceLock::new(),
             record_count: count_of(RECORD_ROOM),
@@ -136,14 +132,15 @@ impl Blocks {
         offset: u64,
         limit: u64,
     ) -> Option<Checked> {
-        self.find(file, (offset, limit), 1, Checked::read)
+        self.find(file, (offset, limit), |touches| touches > 0, Checked::read)
     }
 
     /// The block for a reader that wants what is at `offset`. `None` if it should read that for itself.
     pub(super) fn for_point(&self, file: &SegmentFile, offset: u64, limit: u64) -> Option<Checked> {
-        let is_full = self.is_full.load(Ordering::Relaxed);
-        let touches_min = if is_full { POINT_TOUCHES_MIN_FULL } else { POINT_TOUCHES_MIN };
-        self.find(file, (offset, limit), touches_min, Checked::read_around)
+        let is_worth_it = |touches| {
+            touches >= POINT_TOUCHES_MIN_FULL || (touches >= POINT_TOUCHES_MIN && !self.is_full())
+        };
+        self.find(file, (offset, limit), is_worth_it, Checked::read_around)
     }
 
     /// The record at `offset`, if it is kept as a block of its own.
@@ -204,20 +201,23 @@ impl Blocks {
         &self,
         file: &SegmentFile,
         (offset, limit): (u64, u64),
-        touches_min: u8,
+        is_worth_it: impl FnOnce(u8) -> bool,
         read: impl FnOnce(&SegmentFile, u64, u64, u64) -> Result<Option<Checked>>,
     ) -> Option<Checked> {
         let cell = self.cell(file.base(), offset);
         let found = self.kept.get(&cell).filter(|block| block.has(offset));
-        if found.is_some() || self.cell_touches.count(cell.hash()) < touches_min {
+        if found.is_some() || !is_worth_it(self.cell_touches.count(cell.hash())) {
             return found;
         }
         // What cannot be read may be of others: whoever reads for itself is told of its own.
         let read = read(file, offset, limit, self.cell_len).ok().flatten()?;
         self.kept.insert(cell, read.clone());
-        let is_full = self.kept.weight() > self.kept.capacity() / 8 * 7;
-        self.is_full.store(is_full, Ordering::Relaxed);
         Some(read)
+    }
+
+    /// Whether others must go for what is kept from now on: where nearly all of the room is taken.
+    fn is_full(&self) -> bool {
+        self.kept.weight() > self.kept.capacity() / 8 * 7
     }
 }
 
@@ -288,7 +288,7 @@ mod tests {
         for _ in 0..3 {
             for n in 0..1_000 {
                 let offset = records_start() + 72 * n;
-                let _ = blocks.find(&file, (offset, end), 0, Checked::read);
+                let _ = blocks.find(&file, (offset, end), |_| true, Checked::read);
                 assert!(blocks.kept.weight() <= CELL_COUNT_MIN * CELL);
             }
         }

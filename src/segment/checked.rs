@@ -254,8 +254,8 @@ fn extend(bytes: &mut Vec<u8>, file: &SegmentFile, start: u64, len: usize) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment::file::tests::Unreadable;
     use crate::segment::records_start;
-    use crate::segment::salvage::tests::Unreadable;
     use crate::segment::scan::tests::segment_of;
     use crate::types::Timestamp;
 

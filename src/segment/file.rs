@@ -278,8 +278,59 @@ pub(crate) fn wide(len: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::ops::Range;
+
     use super::*;
+
+    /// A file of which some bytes cannot be read, or are zeroes.
+    #[derive(Debug)]
+    pub(in crate::segment) struct Unreadable {
+        file: Arc<dyn RandomFile>,
+        bad: Range<u64>,
+        gives_zeroes: bool,
+    }
+
+    impl Unreadable {
+        pub(in crate::segment) fn new(file: Arc<dyn RandomFile>, bad: Range<u64>) -> Self {
+            Self { file, bad, gives_zeroes: false }
+        }
+
+        pub(in crate::segment) fn giving_zeroes(self) -> Self {
+            Self { gives_zeroes: true, ..self }
+        }
+    }
+
+    impl RandomFile for Unreadable {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let end = offset + u64::try_from(buffer.len()).unwrap();
+            let is_bad = offset < self.bad.end && self.bad.start < end;
+            if is_bad && !self.gives_zeroes {
+                return Err(io::Error::other("a bad sector"));
+            }
+            let read = self.file.read_at(buffer, offset)?;
+            for (at, byte) in (offset..).zip(buffer) {
+                *byte = if self.gives_zeroes && self.bad.contains(&at) { 0 } else { *byte };
+            }
+            Ok(read)
+        }
+
+        fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            self.file.write_all_at(bytes, offset)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.file.sync()
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+    }
 
     #[test]
     fn a_segment_is_named_by_its_first_position() {

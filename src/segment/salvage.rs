@@ -162,62 +162,11 @@ impl Salvager {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::io;
-
+mod tests {
     use super::*;
-    use crate::directory::RandomFile;
+    use crate::segment::file::tests::Unreadable;
     use crate::segment::scan::tests::segment_of;
     use crate::types::Timestamp;
-
-    /// A file of which some bytes cannot be read, or are zeroes.
-    #[derive(Debug)]
-    pub(in crate::segment) struct Unreadable {
-        file: Arc<dyn RandomFile>,
-        bad: Range<u64>,
-        gives_zeroes: bool,
-    }
-
-    impl Unreadable {
-        pub(in crate::segment) fn new(file: Arc<dyn RandomFile>, bad: Range<u64>) -> Self {
-            Self { file, bad, gives_zeroes: false }
-        }
-
-        pub(in crate::segment) fn giving_zeroes(self) -> Self {
-            Self { gives_zeroes: true, ..self }
-        }
-    }
-
-    impl RandomFile for Unreadable {
-        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-            let end = offset + u64::try_from(buffer.len()).unwrap();
-            let is_bad = offset < self.bad.end && self.bad.start < end;
-            if is_bad && !self.gives_zeroes {
-                return Err(io::Error::other("a bad sector"));
-            }
-            let read = self.file.read_at(buffer, offset)?;
-            for (at, byte) in (offset..).zip(buffer) {
-                *byte = if self.gives_zeroes && self.bad.contains(&at) { 0 } else { *byte };
-            }
-            Ok(read)
-        }
-
-        fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-            self.file.write_all_at(bytes, offset)
-        }
-
-        fn sync(&self) -> io::Result<()> {
-            self.file.sync()
-        }
-
-        fn len(&self) -> io::Result<u64> {
-            self.file.len()
-        }
-
-        fn set_len(&self, len: u64) -> io::Result<()> {
-            self.file.set_len(len)
-        }
-    }
 
     /// The records that are found, and the gaps, and whether all are known.
     fn read(mut salvager: Salvager) -> (Vec<u64>, Vec<Range<u64>>) {

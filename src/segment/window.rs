@@ -436,7 +436,7 @@ impl Drop for Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segment::salvage::tests::Unreadable;
+    use crate::segment::file::tests::Unreadable;
     use crate::segment::scan::tests::segment_of;
     use crate::types::Timestamp;
 
